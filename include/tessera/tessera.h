@@ -1,0 +1,283 @@
+#pragma once
+// Tessera: one engine for one model, Gemma 4 Unified. The only public header.
+//
+// Two nouns: an Engine is a loaded model; a Session is one conversation on it. Media are decoded first, on
+// any thread, into Media. Everything that can fail throws tessera::Error; no input ends the process. Sources
+// cited below are pages of the model's description in docs/DESIGN.md.
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera {
+
+enum class ErrorKind {
+  kIo,          // a file is missing or cannot be read or written
+  kBadModel,    // a model file contradicts itself or its config
+  kBadMedia,    // an image, sound or video that cannot be decoded
+  kBadRequest,  // the caller's request cannot be carried out as stated
+  kTooLarge,    // the request is valid but over a limit; the message has both numbers
+  kDevice,      // the backend failed
+};
+
+/// What ends a load or a request. what() says where, what was found, what was expected and what to do.
+class Error : public std::runtime_error {
+ public:
+  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  ErrorKind kind() const { return kind_; }
+
+ private:
+  ErrorKind kind_;
+};
+
+// ---------------------------------------------------------------------------------------------- media
+
+/// Bounds on one media file, checked before memory is taken. Over a bound: Error(kTooLarge) with both
+/// numbers.
+struct MediaLimits {
+  int64_t max_file_bytes = int64_t{512} << 20;
+  int64_t max_image_pixels = 150'000'000;  // of the encoded image or of one video frame
+  double max_audio_s = 600;
+  double max_video_s = 3600;
+};
+
+struct VideoOptions {
+  int soft_token_budget = 70;  // per frame
+  int max_frames = 32;         // sampled uniformly: frame floor(j * total / max_frames)
+  double fps = 0;              // > 0: sample at this rate instead, still at most max_frames * 8 frames
+};
+
+enum class MediaKind { kImage, kAudio, kVideo };
+
+struct MediaData;
+
+/// A decoded image, sound or video, ready for the model. Immutable; copying shares the data; any thread.
+class Media {
+ public:
+  /// `file`: the bytes of a JPEG, PNG, WebP, GIF (first frame), BMP or TIFF. `name` is used in errors only.
+  /// `soft_token_budget`: 70, 140, 280, 560 or 1120. The image is turned upright (EXIF), resized to the
+  /// target size and cut into 48x48 patches here. Throws kBadMedia, kTooLarge, kBadRequest (budget).
+  static Media image(std::span<const uint8_t> file, std::string name, int soft_token_budget = 280,
+                     const MediaLimits& limits = {});
+  /// WAV, MP3, FLAC, Ogg Vorbis, Opus, M4A; any rate and channel count; becomes 16 kHz mono, 40 ms a token.
+  /// Throws kBadMedia (also for zero samples), kTooLarge.
+  static Media audio(std::span<const uint8_t> file, std::string name, const MediaLimits& limits = {});
+  /// MP4, WebM, MOV. Frames only; the sound track is a part of its own: audio() on the same bytes.
+  /// Throws kBadMedia (also for no frames), kTooLarge, kBadRequest.
+  static Media video(std::span<const uint8_t> file, std::string name, const VideoOptions& options = {},
+                     const MediaLimits& limits = {});
+
+  MediaKind kind() const;
+  int soft_tokens() const;  // without the begin and end markers and the time stamps
+  /// What the model sees: PNG of the resized picture (image; first frame of a video), with the 48-pixel grid
+  /// drawn when `grid`. Empty for audio.
+  std::vector<uint8_t> preview_png(bool grid) const;
+  /// One line for people: "640x480 -> 912x672, 19x14 patches, 266 soft tokens".
+  std::string describe() const;
+
+  const std::shared_ptr<const MediaData>& data() const { return data_; }
+
+ private:
+  explicit Media(std::shared_ptr<const MediaData> data) : data_(std::move(data)) {}
+  std::shared_ptr<const MediaData> data_;
+};
+
+// ---------------------------------------------------------------------------------------------- model
+
+struct LayerInfo {
+  bool sliding = false;
+  int q_heads = 0, kv_heads = 0, head_dim = 0;
+  bool v_is_k = false;  // V is the K projection before its norm
+  int64_t parameters = 0;
+};
+
+struct TensorCount {
+  std::string dtype;  // "BF16", "F32", "affine 8-bit/64" …
+  int64_t tensors = 0, parameters = 0, bytes = 0;
+};
+
+/// What `tessera inspect` prints. Counts are parameters, sizes are bytes.
+struct ModelInfo {
+  std::string path, format;  // "safetensors, 3 files"
+  int hidden = 0, intermediate = 0, vocab = 0, max_context = 0, window = 0;
+  int mm_embed = 0, audio_samples_per_token = 0;
+  float logit_softcap = 0;  // 0: none
+  std::vector<LayerInfo> layers;
+  int64_t embedding_parameters = 0, text_parameters = 0;            // text: embedding + layers + final norm
+  int64_t vision_parameters = 0, vision_projection_parameters = 0;  // patch path; its last projection
+  int64_t audio_parameters = 0, total_parameters = 0;
+  std::vector<TensorCount> dtypes;
+  int64_t file_bytes = 0;
+  int vocab_entries = 0, merges = 0, control_tokens = 0;
+  std::vector<int32_t> end_tokens, suppressed_tokens;
+  int default_image_budget = 280, default_video_budget = 70;
+  /// Bytes of weights as the CPU backend holds them, and of the KV cache at `context_tokens`.
+  int64_t weight_bytes = 0;
+  int64_t kv_bytes(int64_t context_tokens, int chunk_tokens = 512) const;
+};
+
+/// Reads headers and config only. Throws kIo, kBadModel. Any thread.
+ModelInfo inspect_model(const std::string& path);
+
+struct EngineOptions {
+  std::string backend = "cpu";  // "cpu" or "ref" (scalar float32, slow: the oracle)
+  int threads = 0;              // 0: one per core
+  int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
+  int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
+  std::string isa;              // "" = best of this CPU; "portable", "avx2", "avx512" to force one
+  /// Called during load with the fraction done, 0 … 1, from the loading thread.
+  std::function<void(double)> on_progress;
+};
+
+class EngineImpl;
+
+/// A loaded model. Immutable after load; any thread may use it. One Session generates at a time per Engine:
+/// others wait their turn (a lock, first come first served).
+class Engine {
+ public:
+  /// `path`: a Hugging Face directory (config.json, tokenizer.json, *.safetensors). Throws kIo, kBadModel,
+  /// kTooLarge (not enough memory, with the arithmetic), kBadRequest (options).
+  static std::shared_ptr<Engine> load(const std::string& path, const EngineOptions& options = {});
+  ~Engine();
+
+  const ModelInfo& info() const;
+  const EngineOptions& options() const;  // as resolved: threads, context_tokens and isa are filled in
+  EngineImpl& impl() const { return *impl_; }
+
+ private:
+  explicit Engine(std::unique_ptr<EngineImpl> impl);
+  std::unique_ptr<EngineImpl> impl_;
+};
+
+/// Text to ids with the model's tokenizer; control tokens in the text are parsed; no <bos> is added.
+/// Needs only tokenizer.json. Throws kIo, kBadModel.
+std::vector<int32_t> tokenize(const std::string& model_path, std::string_view text);
+std::string detokenize(const std::string& model_path, std::span<const int32_t> ids);
+
+/// The Gemma 4 chat format. `request_json`: {"messages": […], "tools"?: […], "enable_thinking"?: bool,
+/// "preserve_thinking"?: bool, "add_generation_prompt"?: bool (true when absent)}. Returns the prompt text,
+/// which starts with <bos> and has one placeholder per media part. Throws kBadRequest for what the format
+/// refuses.
+std::string render_chat(std::string_view request_json);
+
+// ---------------------------------------------------------------------------------------------- conversation
+
+struct Sampling {
+  float temperature = 1.0f;  // 0: greedy
+  int top_k = 64;            // 0: all
+  float top_p = 0.95f;
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f, presence_penalty = 0.0f, frequency_penalty = 0.0f;
+  std::optional<uint64_t> seed;  // absent: a fresh one, reported in Reply
+};
+
+struct GenerateOptions {
+  Sampling sampling;
+  int max_tokens = 0;              // 0: until the model stops or the context is full
+  std::vector<std::string> stop;   // stop strings; they are not part of the reply
+  bool ignore_end_tokens = false;  // go on past <turn|> and the like
+};
+
+struct ToolCall {
+  std::string name;
+  std::string arguments_json;  // an object; when `parsed` is false, the raw text of the call
+  bool parsed = true;
+};
+
+enum class EventKind { kPrefill, kThought, kText, kToolCall };
+
+/// Delivered from generate(), on the caller's thread, in order.
+struct Event {
+  EventKind kind;
+  std::string text;                         // kThought, kText: whole UTF-8 characters only
+  ToolCall tool_call;                       // kToolCall
+  int prefill_done = 0, prefill_total = 0;  // kPrefill: tokens
+};
+
+enum class FinishReason { kStop, kStopString, kToolCall, kLength, kContextFull, kCancelled };
+const char* to_string(FinishReason reason);
+
+struct Usage {
+  int prompt_tokens = 0;  // all of the prompt
+  int cached_tokens = 0;  // of these, already in the KV cache
+  int completion_tokens = 0;
+  double prefill_ms = 0, generate_ms = 0;
+  double prompt_per_s() const {
+    return prefill_ms > 0 ? (prompt_tokens - cached_tokens) * 1e3 / prefill_ms : 0;
+  }
+  double generate_per_s() const { return generate_ms > 0 ? (completion_tokens - 1) * 1e3 / generate_ms : 0; }
+};
+
+struct Reply {
+  std::string text, thought;
+  std::vector<ToolCall> tool_calls;
+  std::vector<int32_t> ids;  // as generated, the end token included
+  FinishReason finish = FinishReason::kStop;
+  uint64_t seed = 0;
+  Usage usage;
+};
+
+/// One conversation: a sequence of tokens and media, its KV cache, and what was generated so far. Not
+/// thread-safe, but cancel() may be called from any thread. append_* only record; the work is done in
+/// generate().
+class Session {
+ public:
+  explicit Session(std::shared_ptr<Engine> engine);
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// Control tokens in `text` are parsed, as the reference does; neighbouring texts are tokenized as one
+  /// string.
+  void append_text(std::string_view text);
+  void append_tokens(std::span<const int32_t> ids);
+  /// Begin marker, soft tokens, end marker; for a video, time stamps too.
+  void append_media(const Media& media);
+  /// Replaces the whole conversation by a rendered chat (render_chat) with `media` in the order of their
+  /// placeholders. What is already in the KV cache and equal stays. Throws kBadRequest when placeholders and
+  /// media do not match in number or kind.
+  void set_prompt(std::string_view rendered, std::span<const Media> media);
+
+  /// Prefills what is new, then generates. The reply's tokens become part of the conversation.
+  /// Throws kTooLarge (context, with the numbers), kBadRequest.
+  Reply generate(const GenerateOptions& options, const std::function<void(const Event&)>& on_event = {});
+  /// Makes a running generate() return within one step with FinishReason::kCancelled.
+  void cancel();
+  void clear();
+  /// Tokens so far, prompt and replies.
+  int tokens() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// ---------------------------------------------------------------------------------------------- tools
+
+/// The parity probe behind `tessera trace`: runs `parts` and writes what the model computed as safetensors.
+struct TraceOptions {
+  std::string parts_path;  // JSON list: "text" | ["image", file, budget] | ["audio", file] | ["ids", [..]]
+  std::string out_path;
+  int greedy_tokens = 0;   // suppressed tokens never chosen, end tokens ignored
+  bool last_only = false;  // logits of the last row only
+};
+void trace(const Engine& engine, const TraceOptions& options);
+
+/// Writes a synthetic checkpoint (deterministic weights from tensor names) as a Hugging Face directory,
+/// streaming.
+struct SynthOptions {
+  std::string directory;
+  int layers = 48;
+  bool tiny = false;  // a small geometry instead of the 12B's
+  int threads = 0;
+  std::function<void(double)> on_progress;
+};
+void synthesize(const SynthOptions& options);
+
+}  // namespace tessera

@@ -1,0 +1,97 @@
+#pragma once
+// Backend: every operation the model needs, cut at the seams where kernels fuse.
+//
+// ref is scalar and the oracle; cpu is threads and vectors. An operation is added only when model/ calls it.
+// All activations are [rows, cols] float32, row-major. Operations enqueue and do not fail; device faults
+// surface as Error(kDevice) at sync(). A backend is used by one thread at a time.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "backend/kv_layer.h"
+#include "backend/step_plan.h"
+#include "base/tensor.h"
+
+namespace tessera {
+
+struct HeadShape {
+  int64_t q_heads = 0, kv_heads = 0, head_dim = 0;
+  bool v_is_k = false;  // V is the K projection, before k_norm and rope; qkv rows then hold q and k only
+  int64_t window = 0;   // positions visible including the row's own; 0: full layer
+  float norm_eps = 1e-6F;
+
+  int64_t qkv_cols() const { return (q_heads + kv_heads * (v_is_k ? 1 : 2)) * head_dim; }
+};
+
+/// cos and sin of position * frequency, [rows, head_dim / 2] each; filled once a step for each kind of layer.
+struct RopeTable {
+  Tensor cos, sin;
+};
+
+/// Where a weight comes from: `read(first, count, out)` writes rows [first, first + count) as float32.
+/// `stored` is the narrowest format that holds the values exactly. Called from several threads.
+struct WeightSource {
+  int64_t rows = 0, cols = 0;
+  DType stored = DType::kF32;
+  std::function<void(int64_t first, int64_t count, float* out)> read;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// Copies a weight into the backend's own layout; lives as long as the backend.
+  virtual Weight pack(const WeightSource& source) = 0;
+  /// A norm weight, bias or table that is read element by element: kept as float32, row-major.
+  virtual Weight pack_plain(const WeightSource& source) = 0;
+  /// Zeroed activation memory, 64-byte aligned; untouched pages cost nothing. Freed when the handle dies.
+  virtual std::shared_ptr<void> allocate(int64_t bytes) = 0;
+
+  // y[r] = table[token[r]] * scale; soft-token rows are left untouched.
+  virtual void embed(Tensor y, Weight table, const StepPlan& plan, float scale) = 0;
+  // y[media_row[i]] = media[i]. Soft tokens are never scaled.
+  virtual void place_media(Tensor y, const StepPlan& plan) = 0;
+  // Angles in float32 as the reference computes them: float(position) * frequency[i]. frequency: [1, head_dim
+  // / 2].
+  virtual void rope_angles(RopeTable out, Weight frequency, const StepPlan& plan) = 0;
+  // y = x / sqrt(mean(x²) + eps) * w. No weight: scale-free.
+  virtual void norm(Tensor y, Tensor x, Weight w, float eps) = 0;
+  // y = layer_norm(x + shift) * w + bias, biased variance. No shift: none is added.
+  virtual void layer_norm(Tensor y, Tensor x, Weight shift, Weight w, Weight bias, float eps) = 0;
+  // y[r] += table[xy[2r]] of axis 0 + table[xy[2r + 1]] of axis 1; table: [positions, 2 * cols].
+  virtual void add_positions(Tensor y, Weight table, std::span<const int32_t> xy) = 0;
+  // y = x Wᵀ.
+  virtual void linear(Tensor y, Tensor x, Weight w) = 0;
+  // y = gelu_tanh(x Wgᵀ) * (x Wuᵀ); w_gate_up is [2 * n, d], gate rows first; n is the ffn width
+  // (y.cols) rounded up to 16, the rows beyond it are zero.
+  virtual void gated_linear(Tensor y, Tensor x, Weight w_gate_up) = 0;
+  // q: per-head norm and rope of qkv's q part. K (norm, rope) and V (scale-free norm) go to the plan's
+  // positions in kv.
+  virtual void rope_store(Tensor q, Tensor qkv, const HeadShape& shape, Weight q_norm, Weight k_norm,
+                          RopeTable rope, const StepPlan& plan, const KvLayer& kv) = 0;
+  // Attention with scale 1 over what each row may see (StepPlan).
+  virtual void attend(Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
+                      const StepPlan& plan) = 0;
+  // x = (x + norm(y) * w_post) * scale;  h = norm(x) * w_next.
+  virtual void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
+                             float eps) = 0;
+  // y[i] = x[logit_row[i]].
+  virtual void take_rows(Tensor y, Tensor x, const StepPlan& plan) = 0;
+  // y = cap * tanh(x Wᵀ / cap). cap == 0: no cap.
+  virtual void logits(Tensor y, Tensor x, Weight w, float cap) = 0;
+  virtual void sync() = 0;
+
+  /// Bytes of weights held.
+  virtual int64_t weight_bytes() const = 0;
+  /// "cpu avx512, 2 threads"
+  virtual std::string describe() const = 0;
+};
+
+std::unique_ptr<Backend> make_ref_backend();
+/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avx512". Throws Error(kBadRequest) for an isa
+/// that this CPU lacks.
+std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa);
+
+}  // namespace tessera

@@ -1,0 +1,282 @@
+// The CPU backend: cuts each operation into items for the thread pool and calls the kernels of the chosen
+// instruction set. What an item computes does not depend on which thread takes it, nor on how the work is
+// cut.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/pack.h"
+#include "backend/cpu/tiling.h"
+#include "backend/host_memory.h"
+#include "base/error.h"
+
+namespace tessera {
+namespace cpu {
+namespace {
+
+const float* floats(Weight w) {
+  return static_cast<const float*>(w.data);
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(int threads, const std::string& isa)
+      : kernels_(choose_kernels(isa)), pool_(threads), buffers_(static_cast<size_t>(pool_.threads())) {}
+
+  Weight pack(const WeightSource& source) override {
+    const DType dtype = source.stored == DType::kBF16 ? DType::kBF16 : DType::kF32;
+    void* data = hold(packed_bytes(source.rows, source.cols, dtype));
+    pack_panels(source, dtype, data, pool_);
+    return {data, source.rows, source.cols, dtype};
+  }
+
+  Weight pack_plain(const WeightSource& source) override {
+    void* data = hold(source.rows * source.cols * 4);
+    source.read(0, source.rows, static_cast<float*>(data));
+    return {data, source.rows, source.cols, DType::kF32};
+  }
+
+  std::shared_ptr<void> allocate(int64_t bytes) override { return allocate_host(bytes); }
+
+  void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
+    for_rows(plan.rows(), [&](int64_t r) {
+      if (plan.token[r] >= 0) unpack_row(table, plan.token[r], scale, y.row(r));
+    });
+  }
+
+  void place_media(Tensor y, const StepPlan& plan) override {
+    for (size_t i = 0; i < plan.media_row.size(); ++i)
+      std::copy_n(plan.media.row(static_cast<int64_t>(i)), y.cols, y.row(plan.media_row[i]));
+  }
+
+  void rope_angles(RopeTable out, Weight frequency, const StepPlan& plan) override {
+    for_rows(plan.rows(), [&](int64_t r) {
+      for (int64_t i = 0; i < frequency.cols; ++i) {
+        const float angle = static_cast<float>(plan.position[r]) * floats(frequency)[i];
+        out.cos.row(r)[i] = std::cos(angle);
+        out.sin.row(r)[i] = std::sin(angle);
+      }
+    });
+  }
+
+  void norm(Tensor y, Tensor x, Weight w, float eps) override {
+    for_rows(x.rows, [&](int64_t r) { kernels_.rms_norm(y.row(r), x.row(r), floats(w), x.cols, eps); });
+  }
+
+  void layer_norm(Tensor y, Tensor x, Weight shift, Weight w, Weight bias, float eps) override {
+    for_rows(x.rows, [&](int64_t r) {
+      kernels_.layer_norm(y.row(r), x.row(r), floats(shift), floats(w), floats(bias), x.cols, eps);
+    });
+  }
+
+  void add_positions(Tensor y, Weight table, std::span<const int32_t> xy) override {
+    for_rows(y.rows, [&](int64_t r) {
+      const float* px = floats(table) + int64_t{xy[2 * r]} * 2 * y.cols;
+      const float* py = floats(table) + (int64_t{xy[2 * r + 1]} * 2 + 1) * y.cols;
+      for (int64_t c = 0; c < y.cols; ++c) y.row(r)[c] += px[c] + py[c];
+    });
+  }
+
+  void linear(Tensor y, Tensor x, Weight w) override {
+    product(x, w, w.rows, [&](int64_t first, int64_t count, const float* tile, int64_t stride) {
+      for (int64_t r = 0; r < x.rows; ++r) std::copy_n(tile + r * stride, count, y.row(r) + first);
+    });
+  }
+
+  // Gate and up panels of the same outputs are computed by one item, one after the other, and joined in its
+  // tile.
+  void gated_linear(Tensor y, Tensor x, Weight w) override {
+    const int64_t panels = w.rows / 2 / kPanel, step = item_panels(panels, x.rows);
+    pool_.run((panels + step - 1) / step, [&](int64_t item, int worker) {
+      const int64_t first = item * step, count = std::min(step, panels - first), stride = count * kPanel;
+      float* gate = buffer(worker, 2 * x.rows * stride);
+      float* up = gate + x.rows * stride;
+      multiply(x, w, first, count, gate);
+      multiply(x, w, panels + first, count, up);
+      const int64_t cols = std::min(stride, y.cols - first * kPanel);
+      for (int64_t r = 0; r < x.rows; ++r)
+        kernels_.gelu_mul(y.row(r) + first * kPanel, gate + r * stride, up + r * stride, cols);
+    });
+  }
+
+  void rope_store(Tensor q, Tensor qkv, const HeadShape& s, Weight q_norm, Weight k_norm, RopeTable rope,
+                  const StepPlan& plan, const KvLayer& kv) override {
+    for_rows(plan.rows(), [&](int64_t r) {
+      const int64_t hd = s.head_dim, j = plan.position[r] % kKvBlock;
+      const float *in = qkv.row(r), *cos = rope.cos.row(r), *sin = rope.sin.row(r);
+      for (int64_t h = 0; h < s.q_heads; ++h) {
+        float* out = q.row(r) + h * hd;
+        kernels_.rms_norm(out, in + h * hd, floats(q_norm), hd, s.norm_eps);
+        kernels_.rotate(out, cos, sin, hd);
+      }
+      const float* k0 = in + s.q_heads * hd;
+      const float* v0 = s.v_is_k ? k0 : k0 + s.kv_heads * hd;
+      thread_local std::vector<float> key;
+      key.resize(static_cast<size_t>(hd));
+      for (int64_t h = 0; h < s.kv_heads; ++h) {
+        const int64_t at = kv.block_offset(plan.sequence[r], plan.position[r], h);
+        kernels_.rms_norm(kv.v + at + j * hd, v0 + h * hd, nullptr, hd, s.norm_eps);
+        kernels_.rms_norm(key.data(), k0 + h * hd, floats(k_norm), hd, s.norm_eps);
+        kernels_.rotate(key.data(), cos, sin, hd);
+        for (int64_t d = 0; d < hd; ++d) kv.k[at + d * kKvBlock + j] = key[static_cast<size_t>(d)];
+      }
+    });
+  }
+
+  void attend(Tensor y, Tensor q, const HeadShape& s, const KvLayer& kv, const StepPlan& plan) override;
+
+  void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
+                     float eps) override {
+    for_rows(x.rows, [&](int64_t r) {
+      kernels_.residual(x.row(r), y.row(r), floats(w_post), scale, x.cols, eps);
+      kernels_.rms_norm(h.row(r), x.row(r), floats(w_next), x.cols, eps);
+    });
+  }
+
+  void take_rows(Tensor y, Tensor x, const StepPlan& plan) override {
+    for (int64_t i = 0; i < plan.logit_rows(); ++i) std::copy_n(x.row(plan.logit_row[i]), x.cols, y.row(i));
+  }
+
+  void logits(Tensor y, Tensor x, Weight w, float cap) override {
+    product(x, w, w.rows, [&](int64_t first, int64_t count, float* tile, int64_t stride) {
+      for (int64_t r = 0; r < x.rows; ++r) {
+        if (cap != 0) kernels_.softcap(tile + r * stride, count, cap);
+        std::copy_n(tile + r * stride, count, y.row(r) + first);
+      }
+    });
+  }
+
+  void sync() override {}
+  int64_t weight_bytes() const override { return weight_bytes_; }
+  std::string describe() const override {
+    return fmt::format("cpu {}, {} threads", kernels_.name, pool_.threads());
+  }
+
+ private:
+  void* hold(int64_t bytes) {
+    memory_.push_back(allocate_host(bytes));
+    weight_bytes_ += bytes;
+    return memory_.back().get();
+  }
+
+  // Few rows are cheaper on one thread than a wake-up of the others.
+  template <typename Body>
+  void for_rows(int64_t rows, const Body& body) {
+    constexpr int64_t kRowsPerItem = 8;
+    if (rows <= kRowsPerItem) {
+      for (int64_t r = 0; r < rows; ++r) body(r);
+      return;
+    }
+    pool_.run((rows + kRowsPerItem - 1) / kRowsPerItem, [&](int64_t item, int) {
+      for (int64_t r = item * kRowsPerItem; r < std::min(rows, (item + 1) * kRowsPerItem); ++r) body(r);
+    });
+  }
+
+  // Panels of one item: enough for the tile sizes, few enough that every thread gets several.
+  int64_t item_panels(int64_t panels, int64_t rows) const {
+    const int64_t fair = std::max<int64_t>(1, panels / (int64_t{4} * pool_.threads()));
+    return rows == 1 ? std::clamp<int64_t>(fair, 1, 4 * kItemPanels)
+                     : std::clamp<int64_t>(fair, 1, kItemPanels);
+  }
+
+  void multiply(Tensor x, Weight w, int64_t first_panel, int64_t panels, float* tile) const {
+    const int64_t panel_bytes = packed_bytes(kPanel, w.cols, w.dtype);
+    const auto* data = static_cast<const uint8_t*>(w.data) + first_panel * panel_bytes;
+    kernels_.gemm({.x = x.f32(),
+                   .rows = x.rows,
+                   .k = w.cols,
+                   .w = data,
+                   .dtype = w.dtype,
+                   .panels = panels,
+                   .tile = tile});
+  }
+
+  // Calls done(first output, outputs, tile, row stride of the tile) for every item's finished [rows, outputs]
+  // tile.
+  template <typename Done>
+  void product(Tensor x, Weight w, int64_t rows, const Done& done) {
+    TS_CHECK(x.cols == w.cols, "product of [{}, {}] with a weight of {} inputs", x.rows, x.cols, w.cols);
+    const int64_t panels = (rows + kPanel - 1) / kPanel, step = item_panels(panels, x.rows);
+    pool_.run((panels + step - 1) / step, [&](int64_t item, int worker) {
+      const int64_t first = item * step, count = std::min(step, panels - first);
+      float* tile = buffer(worker, x.rows * count * kPanel);
+      multiply(x, w, first, count, tile);
+      done(first * kPanel, std::min(count * kPanel, rows - first * kPanel), tile, count * kPanel);
+    });
+  }
+
+  float* buffer(int worker, int64_t values) {
+    std::vector<float>& b = buffers_[static_cast<size_t>(worker)];
+    if (static_cast<int64_t>(b.size()) < values) b.resize(static_cast<size_t>(values));
+    return b.data();
+  }
+
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  std::vector<std::vector<float>> buffers_;  // one for each worker: product tiles, attention scores
+  std::vector<std::shared_ptr<void>> memory_;
+  int64_t weight_bytes_ = 0;
+};
+
+// An item is one KV head and some neighbouring rows of one sequence: all query heads that share the KV head,
+// for as many rows as fit kMaxQueries. A single row is cut by query heads instead, so that every thread has
+// work when decoding.
+void CpuBackend::attend(Tensor y, Tensor q, const HeadShape& s, const KvLayer& kv, const StepPlan& plan) {
+  struct Item {
+    int64_t row, rows, kv_head, first_query, queries;  // queries: heads of this KV head, from first_query
+  };
+  const int64_t group = s.q_heads / s.kv_heads, rows = plan.rows();
+  const int64_t fair = (group * s.kv_heads * rows + 2 * pool_.threads() - 1) / (2 * pool_.threads());
+  const int64_t heads = std::min({group, kMaxQueries, std::max<int64_t>(1, fair)});
+  const int64_t tile_rows = std::max<int64_t>(1, std::min(kMaxQueries / heads, (fair + heads - 1) / heads));
+  std::vector<Item> items;
+  for (int64_t r = 0; r < rows;) {
+    int64_t n = 1;
+    while (n < tile_rows && r + n < rows && plan.sequence[r + n] == plan.sequence[r]) ++n;
+    for (int64_t h = 0; h < s.kv_heads; ++h)
+      for (int64_t g = 0; g < group; g += heads) items.push_back({r, n, h, g, std::min(heads, group - g)});
+    r += n;
+  }
+  pool_.run(static_cast<int64_t>(items.size()), [&](int64_t index, int worker) {
+    const Item& item = items[static_cast<size_t>(index)];
+    std::array<const float*, kMaxQueries> in{};
+    std::array<float*, kMaxQueries> out{};
+    std::array<int64_t, kMaxQueries> lo{}, hi{};
+    int64_t m = 0, first = INT64_MAX, last = 0;
+    for (int64_t r = item.row; r < item.row + item.rows; ++r)
+      for (int64_t g = 0; g < item.queries; ++g, ++m) {
+        const int64_t head = item.kv_head * group + item.first_query + g;
+        in[m] = q.row(r) + head * s.head_dim;
+        out[m] = y.row(r) + head * s.head_dim;
+        lo[m] = s.window > 0 ? std::max<int64_t>(0, plan.position[r] - s.window + 1) : 0;
+        hi[m] = (s.window > 0 ? plan.span_end[r] : plan.position[r]) + 1;
+        first = std::min(first, lo[m]);
+        last = std::max(last, hi[m]);
+      }
+    const int64_t stride = (last - first / kKvBlock * kKvBlock + kKvBlock - 1) / kKvBlock * kKvBlock;
+    float* scores = buffer(worker, m * (stride + s.head_dim));
+    kernels_.attend({.kv = &kv,
+                     .sequence = plan.sequence[item.row],
+                     .kv_head = item.kv_head,
+                     .queries = m,
+                     .head_dim = s.head_dim,
+                     .q = in.data(),
+                     .y = out.data(),
+                     .lo = lo.data(),
+                     .hi = hi.data(),
+                     .scores = scores,
+                     .sums = scores + m * stride});
+  });
+}
+
+}  // namespace
+}  // namespace cpu
+
+std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa) {
+  return std::make_unique<cpu::CpuBackend>(threads, isa);
+}
+
+}  // namespace tessera

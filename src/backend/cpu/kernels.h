@@ -1,0 +1,60 @@
+#pragma once
+// The CPU's inner loops as a table of functions, one table per instruction set. All are written once, over a
+// vector type (kernels.inc), and compiled in kernels_<isa>.cc with that file's target attributes.
+#include <cstdint>
+#include <string>
+
+#include "backend/kv_layer.h"
+#include "base/dtype.h"
+
+namespace tessera::cpu {
+
+inline constexpr int64_t kPanel = 16;  // output rows of a weight panel (docs/DESIGN.md, CPU weights)
+
+// tile[r][c] = sum over k of x[r][k] * w[c][k], for `panels` panels from `w`: c < panels * 16. One chain of
+// fused multiply-adds over ascending k for each value.
+struct GemmArgs {
+  const float* x = nullptr;  // [rows, k], row stride k
+  int64_t rows = 0, k = 0;
+  const void* w = nullptr;  // first panel
+  DType dtype = DType::kBF16;
+  int64_t panels = 0;
+  float* tile = nullptr;  // [rows, panels * 16]
+};
+
+// One tile of queries that share a KV head of one sequence. Query m sees positions [lo[m], hi[m]).
+struct AttendArgs {
+  const KvLayer* kv = nullptr;
+  int64_t sequence = 0, kv_head = 0, queries = 0, head_dim = 0;
+  const float* const* q = nullptr;  // [queries] -> [head_dim]
+  float* const* y = nullptr;        // [queries] -> [head_dim]
+  const int64_t* lo = nullptr;
+  const int64_t* hi = nullptr;
+  float* scores = nullptr;  // [queries][attend_score_stride(lo, hi)]
+  float* sums = nullptr;    // [queries][head_dim]
+};
+
+struct Kernels {
+  const char* name;
+  void (*gemm)(const GemmArgs& args);
+  void (*attend)(const AttendArgs& args);
+  // y = x * (mean(x²) + eps)^-1/2 * w; w may be null; y may be x.
+  void (*rms_norm)(float* y, const float* x, const float* w, int64_t n, float eps);
+  // x = (x + rms_norm(y) * w) * scale
+  void (*residual)(float* x, const float* y, const float* w, float scale, int64_t n, float eps);
+  // y = layer_norm(x + shift) * w + bias; shift may be null; y may be x.
+  void (*layer_norm)(float* y, const float* x, const float* shift, const float* w, const float* bias,
+                     int64_t n, float eps);
+  void (*rotate)(float* x, const float* cos, const float* sin, int64_t n);
+  void (*gelu_mul)(float* y, const float* gate, const float* up, int64_t n);  // y = gelu_tanh(gate) * up
+  void (*softcap)(float* x, int64_t n, float cap);                            // x = cap * tanh(x / cap)
+};
+
+const Kernels& portable_kernels();
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+
+/// The best table for this CPU, or the one named. Throws Error(kBadRequest).
+const Kernels& choose_kernels(const std::string& isa);
+
+}  // namespace tessera::cpu
