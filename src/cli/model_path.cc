@@ -1,0 +1,39 @@
+#include "cli/model_path.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/error.h"
+
+namespace tessera::cli {
+
+namespace fs = std::filesystem;
+
+bool is_model_directory(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(fs::path(path) / "config.json", ignored);
+}
+
+std::string resolve_model(const std::string& given) {
+  if (!given.empty()) return given;
+  const char* from_environment = std::getenv("TESSERA_MODEL");
+  if (from_environment != nullptr && *from_environment != '\0') return from_environment;
+
+  std::error_code failed;
+  const fs::path program = fs::read_symlink("/proc/self/exe", failed).parent_path();
+  const fs::path places[] = {
+      program / "../../models/mini",      // build/<preset>/tessera in a clone
+      program / "models/mini",            // unpacked beside the program
+      program / "../share/tessera/mini",  // installed: bin/ and share/
+  };
+  for (const auto& place : places) {
+    const std::string path = place.lexically_normal().string();
+    if (is_model_directory(path)) return path;
+  }
+  throw_error(
+      ErrorKind::kIo,
+      "no model given and no default model at {}; name a model directory with -m DIR or set TESSERA_MODEL",
+      places[0].lexically_normal().string());
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,95 @@
+#include "cli/options.h"
+
+#include "cli/terminal.h"
+
+namespace tessera::cli {
+namespace {
+
+const std::vector<int> kBudgets = {70, 140, 280, 560, 1120};
+
+}  // namespace
+
+void add_model_flag(CLI::App& command, std::string& model) {
+  command.add_option("-m,--model", model, "model directory (config.json, tokenizer.json, *.safetensors)")
+      ->type_name("DIR");
+}
+
+void add_engine_flags(CLI::App& command, EngineFlags& flags) {
+  auto& o = flags.options;
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->group("Engine");
+  };
+  add("-c,--ctx", o.context_tokens, "tokens of context to keep room for (default: the model's, at most 8192)")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  add("-t,--threads", o.threads, "threads (default: one per core)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  add("--chunk", o.chunk_tokens, "tokens per prefill step (default: 512)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 16384));
+  add("--backend", o.backend, "cpu, or ref: plain float32, slow, the oracle")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"cpu", "ref", "cuda"}));
+  add("--isa", o.isa, "instruction set: portable, avx2 or avx512 (default: the best of this CPU)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"portable", "avx2", "avx512"}));
+}
+
+std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags) {
+  Progress progress("loading");
+  EngineOptions options = flags.options;
+  options.on_progress = [&](double fraction) { progress.update(fraction); };
+  return Engine::load(model, options);
+}
+
+void add_sampling_flags(CLI::App& command, SamplingFlags& flags) {
+  auto& o = flags.options;
+  auto& s = o.sampling;
+  const auto add = [&](const char* name, auto& value, const char* help, const char* type) {
+    return command.add_option(name, value, help)->group("Sampling")->type_name(type);
+  };
+  add("-n,--max-tokens", o.max_tokens, "end the answer after N tokens (default: when the model ends it)", "N")
+      ->check(CLI::Range(1, 1 << 24));
+  add("--temp", s.temperature, "temperature; 0 always takes the likeliest token (default: 1)", "T")
+      ->check(CLI::Range(0.0F, 100.0F));
+  add("--top-k", s.top_k, "choose among the K likeliest tokens; 0: all (default: 64)", "K")
+      ->check(CLI::Range(0, 1 << 24));
+  add("--top-p", s.top_p, "… among the likeliest that sum to P (default: 0.95)", "P")
+      ->check(CLI::Range(0.0F, 1.0F));
+  add("--min-p", s.min_p, "… among those at least P times as likely as the likeliest (default: 0)", "P")
+      ->check(CLI::Range(0.0F, 1.0F));
+  add("--repeat-penalty", s.repetition_penalty, "divide the logits of tokens seen before (default: 1)", "R")
+      ->check(CLI::Range(0.01F, 100.0F));
+  add("--presence-penalty", s.presence_penalty, "subtract from tokens seen before (default: 0)", "R")
+      ->check(CLI::Range(-100.0F, 100.0F));
+  add("--frequency-penalty", s.frequency_penalty, "… once per time seen (default: 0)", "R")
+      ->check(CLI::Range(-100.0F, 100.0F));
+  add("-s,--seed", s.seed, "seed of the random choices (default: a fresh one)", "S");
+  add("--stop", o.stop, "end the answer before this text; may be repeated", "TEXT")->allow_extra_args(false);
+}
+
+void add_media_flags(CLI::App& command, MediaFlags& flags) {
+  const auto add = [&](const char* name, auto& value, const char* help, const char* type) {
+    return command.add_option(name, value, help)->group("Media")->type_name(type);
+  };
+  add("--budget", flags.image_budget,
+      "soft tokens per image: 70, 140, 280, 560 or 1120; more for small print", "N")
+      ->check(CLI::IsMember(kBudgets));
+  add("--frame-budget", flags.frame_budget, "soft tokens per video frame (default: 70)", "N")
+      ->check(CLI::IsMember(kBudgets));
+  add("--frames", flags.video.max_frames, "frames taken from a video (default: 32)", "N")
+      ->check(CLI::Range(1, 4096));
+  add("--fps", flags.video.fps, "take this many frames a second instead", "F")
+      ->check(CLI::Range(0.001, 1000.0));
+  command
+      .add_flag("--video-sound", flags.video_sound, "hear a video's sound track as well as see its frames")
+      ->group("Media");
+}
+
+void resolve(MediaFlags& flags, const ModelInfo& info) {
+  if (flags.image_budget == 0) flags.image_budget = info.default_image_budget;
+  flags.video.soft_token_budget = flags.frame_budget != 0 ? flags.frame_budget : info.default_video_budget;
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,41 @@
+#pragma once
+// Flags that several commands share.
+#include <CLI/App.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tessera/tessera.h"
+
+namespace tessera::cli {
+
+/// -m/--model; "" = the default model (model_path.h).
+void add_model_flag(CLI::App& command, std::string& model);
+
+/// --ctx --threads --chunk --backend --isa
+struct EngineFlags {
+  EngineOptions options;
+};
+void add_engine_flags(CLI::App& command, EngineFlags& flags);
+
+/// Loads with a progress bar on stderr. Throws as Engine::load does.
+std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags);
+
+/// --max-tokens --temp --top-k --top-p --min-p --repeat-penalty --presence-penalty --frequency-penalty --seed
+/// --stop
+struct SamplingFlags {
+  GenerateOptions options;
+};
+void add_sampling_flags(CLI::App& command, SamplingFlags& flags);
+
+/// --budget --frame-budget --frames --fps --video-sound
+struct MediaFlags {
+  int image_budget = 0, frame_budget = 0;  // 0: the model's default
+  VideoOptions video;
+  bool video_sound = false;
+};
+void add_media_flags(CLI::App& command, MediaFlags& flags);
+/// Fills in what the user left open from the model.
+void resolve(MediaFlags& flags, const ModelInfo& info);
+
+}  // namespace tessera::cli

@@ -1,0 +1,118 @@
+// Loading: directory → config, tokenizer, tensors → backend → model, with the memory it takes checked first.
+#include <algorithm>
+#include <fstream>
+#include <thread>
+
+#include "base/error.h"
+#include "engine/engine_impl.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t kDefaultContext = 8192;
+constexpr int64_t kMaxTokenizerBytes = int64_t{256} << 20;
+
+// Memory that can be taken without swapping, in bytes; 0 when the system does not say.
+int64_t available_memory_bytes() {
+  std::ifstream info("/proc/meminfo");
+  std::string key, unit;
+  for (int64_t kib = 0; info >> key >> kib; std::getline(info, unit))
+    if (key == "MemAvailable:") return kib * 1024;
+  return 0;
+}
+
+Tokenizer load_tokenizer(const std::string& directory) {
+  const std::string path = directory + "/tokenizer.json";
+  return Tokenizer::from_json(read_text_file(path, kMaxTokenizerBytes), path);
+}
+
+EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
+  if (o.backend == "cuda")
+    throw_error(ErrorKind::kBadRequest, "backend cuda: this build has no CUDA backend; use --backend cpu");
+  if (o.backend != "cpu" && o.backend != "ref")
+    throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose cpu or ref", o.backend);
+  if (o.threads < 0 || o.threads > 1024)
+    throw_error(ErrorKind::kBadRequest, "threads is {}, expected 0 … 1024", o.threads);
+  if (o.threads == 0) o.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  if (o.chunk_tokens < 1 || o.chunk_tokens > 16384)
+    throw_error(ErrorKind::kBadRequest, "chunk is {} tokens, expected 1 … 16384", o.chunk_tokens);
+  if (o.context_tokens == 0) o.context_tokens = std::min<int64_t>(config.max_context, kDefaultContext);
+  if (o.context_tokens < 16 || o.context_tokens > config.max_context)
+    throw_error(ErrorKind::kBadRequest, "context is {} tokens, expected 16 … {} (the model's maximum)",
+                o.context_tokens, config.max_context);
+  return o;
+}
+
+}  // namespace
+
+EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
+    : info(inspect_model(path)), config(ModelConfig::load(path)), tokenizer(load_tokenizer(path)) {
+  options = resolve(wanted, config);
+  const int64_t kv = info.kv_bytes(options.context_tokens, options.chunk_tokens),
+                have = available_memory_bytes();
+  const int64_t weights = options.backend == "ref" ? info.total_parameters * 4 : info.weight_bytes;
+  if (have > 0 && weights + kv > have)
+    throw_error(ErrorKind::kTooLarge,
+                "{}: weights {} MiB + KV cache {} MiB at {} tokens = {} MiB, this machine has {} MiB "
+                "available; use a "
+                "smaller model or --ctx",
+                path, weights >> 20, kv >> 20, options.context_tokens, (weights + kv) >> 20, have >> 20);
+  backend = options.backend == "ref" ? make_ref_backend() : make_cpu_backend(options.threads, options.isa);
+  const TensorStore store = TensorStore::open_directory(path);
+  model = bind_model(config, store, *backend, options.on_progress);
+  const int64_t rows = max_step_tokens();
+  scratch = std::make_unique<Scratch>(*backend, model, rows, rows);
+  media_memory = backend->allocate(rows * config.hidden * dtype_bytes(DType::kF32));
+  media = {media_memory.get(), rows, config.hidden, DType::kF32};
+}
+
+int64_t EngineImpl::max_step_tokens() const {
+  return std::max<int64_t>(options.chunk_tokens, model.has_vision() ? kMaxVisionBlock : 1);
+}
+
+Engine::Engine(std::unique_ptr<EngineImpl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+std::shared_ptr<Engine> Engine::load(const std::string& path, const EngineOptions& options) {
+  return std::shared_ptr<Engine>(new Engine(std::make_unique<EngineImpl>(path, options)));
+}
+
+const ModelInfo& Engine::info() const {
+  return impl_->info;
+}
+const EngineOptions& Engine::options() const {
+  return impl_->options;
+}
+
+std::vector<int32_t> tokenize(const std::string& model_path, std::string_view text) {
+  return load_tokenizer(model_path).encode(text);
+}
+
+std::string detokenize(const std::string& model_path, std::span<const int32_t> ids) {
+  const Tokenizer tokenizer = load_tokenizer(model_path);
+  for (const int32_t id : ids)
+    if (id < 0 || id >= tokenizer.vocab_size())
+      throw_error(ErrorKind::kBadRequest, "token id {} is outside of the vocabulary of {}", id,
+                  tokenizer.vocab_size());
+  return tokenizer.decode(ids);
+}
+
+const char* to_string(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kStopString:
+      return "stop_string";
+    case FinishReason::kToolCall:
+      return "tool_call";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContextFull:
+      return "context_full";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+}  // namespace tessera

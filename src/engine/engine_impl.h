@@ -1,0 +1,57 @@
+#pragma once
+// What a loaded model consists of, shared by its sessions.
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+#include "backend/backend.h"
+#include "format/tensor_file.h"
+#include "model/forward.h"
+#include "tessera/tessera.h"
+#include "text/tokenizer.h"
+
+namespace tessera {
+
+/// Longest vision block: the largest budget. A step has room for it whatever the chunk size.
+inline constexpr int64_t kMaxVisionBlock = 1120;
+
+/// First come, first served: std::mutex may let one session starve another.
+class TurnLock {
+ public:
+  void lock() {
+    std::unique_lock lock(mutex_);
+    const uint64_t ticket = next_++;
+    changed_.wait(lock, [&] { return serving_ == ticket; });
+  }
+  void unlock() {
+    const std::lock_guard lock(mutex_);
+    ++serving_;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  uint64_t next_ = 0, serving_ = 0;
+};
+
+class EngineImpl {
+ public:
+  EngineImpl(const std::string& path, const EngineOptions& options);
+
+  int64_t max_step_tokens() const;
+
+  EngineOptions options;  // resolved
+  ModelInfo info;
+  ModelConfig config;
+  Tokenizer tokenizer;
+  std::unique_ptr<Backend> backend;
+  Model model;
+  // One session computes at a time: scratch is shared.
+  TurnLock turn;
+  std::unique_ptr<Scratch> scratch;
+  std::shared_ptr<void> media_memory;
+  Tensor media;  // [max_step_tokens, hidden] soft tokens of one step
+};
+
+}  // namespace tessera

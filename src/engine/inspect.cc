@@ -1,0 +1,184 @@
+// What `tessera inspect` prints: geometry, parameters by block, number formats, memory.
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "base/file_map.h"
+#include "engine/model_info.h"
+#include "format/affine.h"
+#include "format/json.h"
+#include "model/names.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t kMaxTokenizerBytes = int64_t{512} << 20;
+constexpr int kLongestVisionBlock = 1120;  // a prefill step takes a whole vision block, whatever the chunk
+constexpr const char* kWeight = ".weight";
+
+/// One expected tensor as a file holds it.
+struct Found {
+  std::string dtype;       // as ModelInfo::dtypes names it
+  int64_t parameters = 0;  // logical: a packed module counts what it unpacks to
+  int64_t file_bytes = 0;  // with scales and offsets
+  int64_t held_bytes = 0;  // by the CPU backend: BF16 as it is and affine as BF16, everything else as float32
+};
+
+int64_t elements_of(const std::vector<int64_t>& shape) {
+  int64_t n = 1;
+  for (const int64_t size : shape) n *= size;
+  return n;
+}
+
+Found measure_affine(const TensorStore& store, const ExpectedTensor& expected, const FileTensor& weight,
+                     const std::string& module, const FileTensor& scales) {
+  const FileTensor* biases = store.find(module + ".biases");
+  if (biases == nullptr)
+    throw_error(ErrorKind::kBadModel,
+                "{}: {} has scales but no biases; only affine quantisation is supported", weight.file,
+                printable(weight.name));
+  if (expected.shape.size() != 2)
+    throw_error(ErrorKind::kBadModel, "{}: {} is quantised, but only matrices can be", weight.file,
+                printable(weight.name));
+  const AffineShape affine = affine_shape(weight, scales, expected.shape[1]);
+  check_affine(weight, scales, *biases, affine.bits, affine.group, expected.shape[0], expected.shape[1]);
+  const int64_t parameters = elements_of(expected.shape);
+  return {fmt::format("affine {}-bit/{}", affine.bits, affine.group), parameters,
+          static_cast<int64_t>(weight.bytes.size() + scales.bytes.size() + biases->bytes.size()),
+          2 * parameters};
+}
+
+Found measure(const TensorStore& store, const ExpectedTensor& expected, const FileTensor& tensor) {
+  if (expected.name.ends_with(kWeight)) {
+    const std::string module =
+        expected.name.substr(0, expected.name.size() - std::string_view(kWeight).size());
+    if (const FileTensor* scales = store.find(module + ".scales"))
+      return measure_affine(store, expected, tensor, module, *scales);
+  }
+  if (tensor.shape != expected.shape) {
+    FileTensor wanted;
+    wanted.shape = expected.shape;
+    throw_error(ErrorKind::kBadModel,
+                "{}: {} is {}, config.json asks for {}; weights and config.json belong to different models",
+                tensor.file, printable(tensor.name), tensor.shape_text(), wanted.shape_text());
+  }
+  const int64_t parameters = tensor.elements();
+  return {to_string(tensor.type), parameters, static_cast<int64_t>(tensor.bytes.size()),
+          parameters * (tensor.type == FileType::kBF16 ? 2 : 4)};
+}
+
+/// Adds one tensor to the counts of its block.
+void count(const ExpectedTensor& expected, int64_t parameters, ModelInfo& info) {
+  switch (expected.block) {
+    case TensorBlock::kEmbedding:
+      info.embedding_parameters += parameters;
+      break;
+    case TensorBlock::kLayer:
+      info.layers[static_cast<size_t>(expected.layer)].parameters += parameters;
+      break;
+    case TensorBlock::kFinalNorm:
+      break;
+    case TensorBlock::kVision:
+      info.vision_parameters += parameters;
+      break;
+    case TensorBlock::kVisionProjection:
+      info.vision_projection_parameters += parameters;
+      break;
+    case TensorBlock::kAudioProjection:
+      info.audio_parameters += parameters;
+      break;
+  }
+  const bool media = expected.block == TensorBlock::kVision ||
+                     expected.block == TensorBlock::kVisionProjection ||
+                     expected.block == TensorBlock::kAudioProjection;
+  if (!media) info.text_parameters += parameters;
+  info.total_parameters += parameters;
+}
+
+/// The config as the tensors have it: a v_proj decides whether V is K; a media path without its projection is
+/// absent.
+ModelConfig resolve(const ModelConfig& config, const TensorStore& store) {
+  ModelConfig resolved = config;
+  for (size_t i = 0; i < resolved.layers.size(); ++i)
+    if (store.find(fmt::format("model.language_model.layers.{}.self_attn.v_proj.weight", i)) != nullptr)
+      resolved.layers[i].v_is_k = false;
+    else if (!resolved.layers[i].sliding)
+      resolved.layers[i].v_is_k = true;
+  if (store.find("model.embed_vision.embedding_projection.weight") == nullptr) resolved.mm_embed = 0;
+  if (store.find("model.embed_audio.embedding_projection.weight") == nullptr)
+    resolved.audio_samples_per_token = 0;
+  return resolved;
+}
+
+}  // namespace
+
+int64_t ModelInfo::kv_bytes(int64_t context_tokens, int chunk_tokens) const {
+  const int64_t step = std::max(chunk_tokens, kLongestVisionBlock);
+  int64_t bytes = 0;
+  for (const LayerInfo& layer : layers) {
+    const int64_t rows = layer.sliding ? std::min(context_tokens, window - 1 + step) : context_tokens;
+    bytes += 2 * rows * layer.kv_heads * layer.head_dim * static_cast<int64_t>(sizeof(float));  // K and V
+  }
+  return bytes;
+}
+
+ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& store,
+                     const Tokenizer* tokenizer) {
+  const ModelConfig config = resolve(config_as_stated, store);
+  ModelInfo info;
+  info.path = config.path;
+  info.format = fmt::format("safetensors, {} file{}", store.files(), store.files() == 1 ? "" : "s");
+  info.hidden = config.hidden;
+  info.intermediate = config.intermediate;
+  info.vocab = config.vocab;
+  info.max_context = config.max_context;
+  info.window = config.window;
+  info.mm_embed = config.mm_embed;
+  info.audio_samples_per_token = config.audio_samples_per_token;
+  info.logit_softcap = config.logit_softcap;
+  for (const LayerConfig& layer : config.layers)
+    info.layers.push_back({layer.sliding, config.q_heads, layer.kv_heads, layer.head_dim, layer.v_is_k, 0});
+
+  std::map<std::string, TensorCount> dtypes;
+  for (const ExpectedTensor& expected : expected_tensors(config)) {
+    const FileTensor* tensor = store.find(expected.name);
+    if (tensor == nullptr)
+      throw_error(ErrorKind::kBadModel, "{}: tensor {} is missing; is the download complete?", config.path,
+                  expected.name);
+    const Found found = measure(store, expected, *tensor);
+    count(expected, found.parameters, info);
+    TensorCount& of_type = dtypes[found.dtype];
+    of_type.dtype = found.dtype;
+    of_type.tensors += 1;
+    of_type.parameters += found.parameters;
+    of_type.bytes += found.file_bytes;
+    info.weight_bytes += found.held_bytes;
+  }
+  for (const auto& [name, of_type] : dtypes) info.dtypes.push_back(of_type);
+  std::stable_sort(info.dtypes.begin(), info.dtypes.end(),
+                   [](const TensorCount& a, const TensorCount& b) { return a.bytes > b.bytes; });
+  info.file_bytes = store.file_bytes();
+
+  if (tokenizer != nullptr) {
+    info.vocab_entries = tokenizer->vocab_size();
+    info.merges = tokenizer->merges();
+    info.control_tokens = static_cast<int>(tokenizer->control_tokens().size());
+  }
+  info.end_tokens = config.end_tokens;
+  info.suppressed_tokens = config.suppressed_tokens;
+  info.default_image_budget = config.image_budget;
+  info.default_video_budget = config.video_budget;
+  return info;
+}
+
+ModelInfo inspect_model(const std::string& path) {
+  const ModelConfig config = ModelConfig::load(path);
+  const TensorStore store = TensorStore::open_directory(path);
+  const std::string tokenizer_path = path + "/tokenizer.json";
+  if (!file_exists(tokenizer_path)) return model_info(config, store, nullptr);
+  const Tokenizer tokenizer =
+      Tokenizer::from_json(read_text_file(tokenizer_path, kMaxTokenizerBytes), tokenizer_path);
+  return model_info(config, store, &tokenizer);
+}
+
+}  // namespace tessera

@@ -1,0 +1,50 @@
+#include "engine/kv_cache.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/dtype.h"
+
+namespace tessera {
+namespace {
+
+int64_t blocks_of(int64_t tokens) {
+  return (tokens + kKvBlock - 1) / kKvBlock;
+}
+
+}  // namespace
+
+KvCache::KvCache(Backend& backend, const Model& model, int64_t sequences, int64_t context_tokens,
+                 int64_t max_step_tokens)
+    : window_(model.config.window) {
+  // The first row of a step sees window - 1 positions before it, while the step's last row is already
+  // written. One more block: a step need not start at a block's edge.
+  const int64_t ring = std::min(blocks_of(context_tokens), blocks_of(window_ - 1 + max_step_tokens) + 1);
+  const int64_t pages = blocks_of(context_tokens);
+  ring_tokens_ = ring * kKvBlock;
+  pages_.resize(static_cast<size_t>(sequences * pages));
+  std::iota(pages_.begin(), pages_.end(), 0);
+  for (const Layer& l : model.layers) {
+    const bool sliding = l.shape.window > 0;
+    const int64_t blocks = sequences * (sliding ? ring : pages);
+    const int64_t bytes = blocks * kKvBlock * l.shape.kv_heads * l.shape.head_dim * dtype_bytes(DType::kF32);
+    for (int i = 0; i < 2; ++i) memory_.push_back(backend.allocate(bytes));
+    KvLayer kv;
+    kv.k = static_cast<float*>(memory_[memory_.size() - 2].get());
+    kv.v = static_cast<float*>(memory_.back().get());
+    kv.kv_heads = l.shape.kv_heads;
+    kv.head_dim = l.shape.head_dim;
+    kv.ring_blocks = sliding ? ring : 0;
+    kv.pages = pages_.data();
+    kv.pages_per_sequence = pages;
+    layers_.push_back(kv);
+  }
+}
+
+bool KvCache::can_resume(int64_t position, int64_t written) const {
+  const int64_t oldest_needed = std::max<int64_t>(0, position - window_ + 1);
+  // Blocks are overwritten position by position: position p is lost once p + ring_tokens has been written.
+  return position <= written && oldest_needed + ring_tokens_ >= written;
+}
+
+}  // namespace tessera

@@ -1,0 +1,32 @@
+#pragma once
+// The KV cache of a number of sequences: rings for sliding layers, pages for full layers (docs/DESIGN.md, KV
+// layout).
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/model.h"
+
+namespace tessera {
+
+class KvCache {
+ public:
+  /// Room for `sequences` conversations of `context_tokens`; steps of at most `max_step_tokens` rows a
+  /// sequence. Memory is committed as positions are written. Throws Error(kTooLarge).
+  KvCache(Backend& backend, const Model& model, int64_t sequences, int64_t context_tokens,
+          int64_t max_step_tokens);
+
+  const std::vector<KvLayer>& layers() const { return layers_; }
+  /// Whether a sequence that has written positions [0, written) can go on from `position` (<= written): the
+  /// ring must still hold everything that a row at `position` sees.
+  bool can_resume(int64_t position, int64_t written) const;
+
+ private:
+  std::vector<KvLayer> layers_;
+  std::vector<std::shared_ptr<void>> memory_;
+  std::vector<int32_t> pages_;  // [sequences][pages_per_sequence], shared by all full layers
+  int64_t ring_tokens_ = 0, window_ = 0;
+};
+
+}  // namespace tessera

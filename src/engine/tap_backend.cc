@@ -1,0 +1,74 @@
+#include "engine/probe.h"
+
+namespace tessera {
+namespace {
+
+class TapBackend final : public Backend {
+ public:
+  TapBackend(Backend& inner, int layers, std::function<void(int, Tensor)> on_state)
+      : inner_(inner), layers_(layers), on_state_(std::move(on_state)) {}
+
+  Weight pack(const WeightSource& s) override { return inner_.pack(s); }
+  Weight pack_plain(const WeightSource& s) override { return inner_.pack_plain(s); }
+  std::shared_ptr<void> allocate(int64_t bytes) override { return inner_.allocate(bytes); }
+  void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
+    inner_.embed(y, table, plan, scale);
+    residuals_ = 0;
+    embedded_ = true;
+  }
+  void place_media(Tensor y, const StepPlan& plan) override { inner_.place_media(y, plan); }
+  void rope_angles(RopeTable out, Weight f, const StepPlan& plan) override {
+    inner_.rope_angles(out, f, plan);
+  }
+  void norm(Tensor y, Tensor x, Weight w, float eps) override {
+    if (embedded_) {  // the first norm of a step reads the finished embedding
+      inner_.sync();
+      on_state_(0, x);
+    }
+    embedded_ = false;
+    inner_.norm(y, x, w, eps);
+  }
+  void layer_norm(Tensor y, Tensor x, Weight shift, Weight w, Weight b, float eps) override {
+    inner_.layer_norm(y, x, shift, w, b, eps);
+  }
+  void add_positions(Tensor y, Weight table, std::span<const int32_t> xy) override {
+    inner_.add_positions(y, table, xy);
+  }
+  void linear(Tensor y, Tensor x, Weight w) override { inner_.linear(y, x, w); }
+  void gated_linear(Tensor y, Tensor x, Weight w) override { inner_.gated_linear(y, x, w); }
+  void rope_store(Tensor q, Tensor qkv, const HeadShape& s, Weight qn, Weight kn, RopeTable rope,
+                  const StepPlan& plan, const KvLayer& kv) override {
+    inner_.rope_store(q, qkv, s, qn, kn, rope, plan, kv);
+  }
+  void attend(Tensor y, Tensor q, const HeadShape& s, const KvLayer& kv, const StepPlan& plan) override {
+    inner_.attend(y, q, s, kv, plan);
+  }
+  void residual_norm(Tensor x, Tensor y, Weight w, float scale, Tensor h, Weight next, float eps) override {
+    inner_.residual_norm(x, y, w, scale, h, next, eps);
+    if (++residuals_ % 2 != 0) return;  // attention branch; a layer ends with its second
+    const int layer = residuals_ / 2;
+    inner_.sync();
+    on_state_(layer, layer == layers_ ? h : x);
+  }
+  void take_rows(Tensor y, Tensor x, const StepPlan& plan) override { inner_.take_rows(y, x, plan); }
+  void logits(Tensor y, Tensor x, Weight w, float cap) override { inner_.logits(y, x, w, cap); }
+  void sync() override { inner_.sync(); }
+  int64_t weight_bytes() const override { return inner_.weight_bytes(); }
+  std::string describe() const override { return inner_.describe(); }
+
+ private:
+  Backend& inner_;
+  int layers_;
+  std::function<void(int, Tensor)> on_state_;
+  int residuals_ = 0;
+  bool embedded_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_tap_backend(Backend& inner, int layers,
+                                          std::function<void(int, Tensor)> on_state) {
+  return std::make_unique<TapBackend>(inner, layers, std::move(on_state));
+}
+
+}  // namespace tessera

@@ -1,0 +1,143 @@
+#include "format/tensor_file.h"
+
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <set>
+
+#include "base/error.h"
+#include "format/json.h"
+#include "format/safetensors.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
+constexpr const char* kSingleFile = "model.safetensors";
+constexpr const char* kIndexFile = "model.safetensors.index.json";
+
+/// What weight-like files a directory holds, for the error that none of the expected ones is there.
+std::string weight_files_found(const std::string& directory) {
+  std::vector<std::string> found;
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator it(directory, ignored), end; !ignored && it != end;
+       it.increment(ignored)) {
+    const std::string extension = it->path().extension().string();
+    if (extension == ".safetensors" || extension == ".gguf" || extension == ".bin")
+      found.push_back(printable(it->path().filename().string()));
+    if (found.size() == 8) break;
+  }
+  return found.empty() ? "no weight files" : fmt::format("{}", fmt::join(found, ", "));
+}
+
+/// A shard is a plain file name: an index must not reach outside its directory.
+bool is_plain_file_name(const std::string& name) {
+  return !name.empty() && name.size() <= 255 && name != "." && name.find("..") == std::string::npos &&
+         name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+}
+
+std::map<std::string, std::string> read_weight_map(const std::string& index_path) {
+  const Json json = read_json_file(index_path, kMaxIndexBytes);
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
+    throw_error(ErrorKind::kBadModel, "{}: no \"weight_map\" object (tensor name to file)", index_path);
+  std::map<std::string, std::string> files;
+  for (const auto& [name, file] : json["weight_map"].items()) {
+    if (!file.is_string() || !is_plain_file_name(file.get_ref<const std::string&>()))
+      throw_error(ErrorKind::kBadModel,
+                  "{}: tensor {} is said to be in {}, expected a file name of this directory", index_path,
+                  printable(name), printable(file.dump(-1, ' ', false, Json::error_handler_t::replace)));
+    files[name] = file.get<std::string>();
+  }
+  if (files.empty()) throw_error(ErrorKind::kBadModel, "{}: the weight_map is empty", index_path);
+  return files;
+}
+
+}  // namespace
+
+int64_t FileTensor::elements() const {
+  int64_t n = 1;
+  for (const int64_t size : shape) n *= size;  // bounded by the file's size when its header was read
+  return n;
+}
+
+std::string FileTensor::shape_text() const {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+TensorStore TensorStore::open_file(const std::string& path) {
+  TensorStore store;
+  store.add_file(path);
+  return store;
+}
+
+TensorStore TensorStore::open_directory(const std::string& directory) {
+  const std::string single = directory + "/" + kSingleFile, index = directory + "/" + kIndexFile;
+  if (!file_exists(directory)) throw_error(ErrorKind::kIo, "{}: no such directory", directory);
+  if (file_exists(single)) return open_file(single);
+  if (!file_exists(index))
+    throw_error(ErrorKind::kIo,
+                "{}: found {}, expected {} or {}; give the directory of a Hugging Face checkpoint", directory,
+                weight_files_found(directory), kSingleFile, kIndexFile);
+
+  const std::map<std::string, std::string> weight_map = read_weight_map(index);
+  std::map<std::string, std::string>
+      first_tensor_of;  // file → one of its tensors, for the error of a missing file
+  for (const auto& [name, file] : weight_map) first_tensor_of.emplace(file, name);
+  TensorStore store;
+  for (const auto& [file, name] : first_tensor_of) {
+    const std::string path = directory + "/" + file;
+    if (!file_exists(path))
+      throw_error(ErrorKind::kIo, "{}: missing; {} says that it holds {}: download the whole checkpoint",
+                  path, kIndexFile, printable(name));
+    store.add_file(path);
+  }
+  for (const auto& [name, file] : weight_map) {
+    const std::string canonical = canonical_name(name), path = directory + "/" + file;
+    if (canonical.empty()) continue;
+    const auto found = store.tensors_.find(canonical);
+    const bool unknown = store.unknown_types_.contains(canonical);
+    if (!unknown && (found == store.tensors_.end() || found->second.file != path))
+      throw_error(ErrorKind::kBadModel, "{}: has no tensor {}, although {} says so", path, printable(name),
+                  kIndexFile);
+  }
+  return store;
+}
+
+void TensorStore::add_file(const std::string& path) {
+  auto map = std::make_unique<FileMap>(path);
+  SafetensorsHeader header = parse_safetensors(map->bytes(), path);
+  for (SafetensorsEntry& entry : header.entries) {
+    const std::string canonical = canonical_name(entry.tensor.name);
+    if (canonical.empty()) continue;
+    if (const auto other = tensors_.find(canonical); other != tensors_.end())
+      throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice, also as {} in {}", path,
+                  printable(entry.tensor.name), printable(other->second.name), other->second.file);
+    if (unknown_types_.contains(canonical))
+      throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice", path, printable(entry.tensor.name));
+    if (entry.known_type)
+      tensors_.emplace(canonical, std::move(entry.tensor));
+    else
+      unknown_types_.emplace(canonical,
+                             fmt::format("{}: tensor {} has type {}", path, printable(entry.tensor.name),
+                                         printable(entry.type_name)));
+  }
+  metadata_.merge(header.metadata);  // the first file's entry stays
+  maps_.push_back(std::move(map));
+}
+
+const FileTensor* TensorStore::find(std::string_view canonical) const {
+  const auto it = tensors_.find(canonical);
+  if (it != tensors_.end()) return &it->second;
+  if (const auto unknown = unknown_types_.find(canonical); unknown != unknown_types_.end())
+    throw_error(ErrorKind::kBadModel, "{}, which this version cannot read; use a BF16, F16 or F32 checkpoint",
+                unknown->second);
+  return nullptr;
+}
+
+int64_t TensorStore::file_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& map : maps_) bytes += static_cast<int64_t>(map->bytes().size());
+  return bytes;
+}
+
+}  // namespace tessera

@@ -1,0 +1,82 @@
+#pragma once
+// File → named tensors. A TensorStore holds the maps of one model's weight files and finds tensors by their
+// canonical name, whatever spelling or prefix the file uses.
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file_map.h"
+
+namespace tessera {
+
+enum class FileType : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kI8,
+  kU8,
+  kI16,
+  kI32,
+  kU32,
+  kI64,
+  kF64,
+  kF8E4M3,
+  kF8E5M2,
+  kBool
+};
+
+const char* to_string(FileType type);  // "F32", "BF16", … as the file spells it
+int64_t type_bytes(FileType type);
+
+/// One tensor as it lies in its file. Views into the store's maps.
+struct FileTensor {
+  std::string name;  // as the file spells it
+  std::string file;  // path, for errors
+  FileType type = FileType::kF32;
+  std::vector<int64_t> shape;
+  std::span<const uint8_t> bytes;  // row-major, little-endian; may be unaligned
+
+  int64_t elements() const;
+  std::string shape_text() const;  // "[3840, 6912]"
+};
+
+/// Canonical name = the published checkpoint's spelling ("model.language_model.layers.7.mlp.up_proj.weight",
+/// "model.vision_embedder.patch_dense.weight", "model.embed_audio.embedding_projection.weight").
+/// Accepts: a missing leading "model.", MLX's "language_model.model.", text-only "model.layers.…",
+/// and transformers' in-memory vision names (model.embed_vision.patch_ln1…, …multimodal_embedder…).
+/// A last part other than .weight (MLX's .scales, .biases; .bias) is kept. A name of no known module stays as
+/// it is. Empty for a tensor to ignore (lm_head.*: a copy of the embedding).
+std::string canonical_name(std::string_view file_name);
+
+class TensorStore {
+ public:
+  /// The weights of a Hugging Face directory: model.safetensors, or the files of
+  /// model.safetensors.index.json. Checks headers, ranges, overlaps, sizes. Throws Error(kIo | kBadModel).
+  static TensorStore open_directory(const std::string& directory);
+  /// One safetensors file. Throws as above.
+  static TensorStore open_file(const std::string& path);
+
+  /// nullptr when absent. `canonical`: see canonical_name. Throws Error(kBadModel) for a tensor whose type
+  /// this version does not know: such a file opens as long as nobody needs that tensor.
+  const FileTensor* find(std::string_view canonical) const;
+  const std::map<std::string, FileTensor, std::less<>>& tensors() const {
+    return tensors_;
+  }  // by canonical name
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  int files() const { return static_cast<int>(maps_.size()); }
+  int64_t file_bytes() const;
+
+ private:
+  void add_file(const std::string& path);
+
+  std::vector<std::unique_ptr<FileMap>> maps_;
+  std::map<std::string, FileTensor, std::less<>> tensors_;
+  std::map<std::string, std::string, std::less<>> unknown_types_;  // canonical name → what to say about it
+  std::map<std::string, std::string> metadata_;
+};
+
+}  // namespace tessera

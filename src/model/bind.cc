@@ -1,0 +1,211 @@
+// Names → layers. Every tensor is found by its canonical name, checked against the config's shape, and
+// packed.
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "format/affine.h"
+#include "model/model.h"
+#include "model/names.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t kRowAlign = 16;  // each half of gate_up
+
+class Binder {
+ public:
+  Binder(const ModelConfig& config, const TensorStore& store, Backend& backend,
+         const std::function<void(double)>& progress)
+      : config_(config), store_(store), backend_(backend), progress_(progress) {
+    for (const ExpectedTensor& e : expected_tensors(config)) expected_.emplace(e.name, e.shape);
+    for (const auto& [name, tensor] : store.tensors())
+      total_bytes_ += static_cast<int64_t>(tensor.bytes.size());
+  }
+
+  Model bind() {
+    Model m;
+    m.config = config_;
+    m.tok_embed = matrix({"model.language_model.embed_tokens.weight"});
+    for (size_t i = 0; i < config_.layers.size(); ++i) m.layers.push_back(layer(m, static_cast<int>(i)));
+    const Weight final_norm = plain("model.language_model.norm.weight");
+    for (size_t i = 0; i < m.layers.size(); ++i)
+      m.layers[i].next_norm = i + 1 < m.layers.size() ? m.layers[i + 1].attn_norm : final_norm;
+    if (config_.mm_embed > 0 && store_.find("model.embed_vision.embedding_projection.weight") != nullptr)
+      m.vision = vision();
+    if (config_.audio_samples_per_token > 0 &&
+        store_.find("model.embed_audio.embedding_projection.weight") != nullptr)
+      m.audio_projection = matrix({"model.embed_audio.embedding_projection.weight"});
+    if (progress_) progress_(1.0);
+    return m;
+  }
+
+ private:
+  Layer layer(Model& m, int index) {
+    const std::string prefix = fmt::format("model.language_model.layers.{}.", index);
+    const auto name = [&prefix](const char* leaf) { return prefix + leaf; };
+    const LayerConfig& c = config_.layers[static_cast<size_t>(index)];
+    // The tensor list decides whether V is K, not the config: any layer that has a v_proj uses it. Sliding
+    // layers of this model always have one.
+    const bool has_v = store_.find(name("self_attn.v_proj.weight")) != nullptr;
+    if (!has_v && c.sliding && !c.v_is_k) find(name("self_attn.v_proj.weight"));
+    if (has_v)
+      expected_.try_emplace(name("self_attn.v_proj.weight"), expected_.at(name("self_attn.k_proj.weight")));
+
+    Layer l;
+    l.shape = {.q_heads = config_.q_heads,
+               .kv_heads = c.kv_heads,
+               .head_dim = c.head_dim,
+               .v_is_k = !has_v,
+               .window = c.sliding ? config_.window : 0,
+               .norm_eps = config_.rms_eps};
+    l.rope = rope_index(m, c.sliding, c.head_dim);
+    l.attn_norm = plain(name("input_layernorm.weight"));
+    std::vector<std::string> qkv = {name("self_attn.q_proj.weight"), name("self_attn.k_proj.weight")};
+    if (has_v) qkv.push_back(name("self_attn.v_proj.weight"));
+    l.w_qkv = matrix(qkv);
+    l.q_norm = plain(name("self_attn.q_norm.weight"));
+    l.k_norm = plain(name("self_attn.k_norm.weight"));
+    l.w_o = matrix({name("self_attn.o_proj.weight")});
+    l.post_attn_norm = plain(name("post_attention_layernorm.weight"));
+    l.ffn_norm = plain(name("pre_feedforward_layernorm.weight"));
+    l.w_gate_up = matrix({name("mlp.gate_proj.weight"), name("mlp.up_proj.weight")}, kRowAlign);
+    l.w_down = matrix({name("mlp.down_proj.weight")});
+    l.post_ffn_norm = plain(name("post_feedforward_layernorm.weight"));
+    read_rows_f32(find(name("layer_scalar")), 0, 1, &l.scale);
+    return l;
+  }
+
+  VisionPath vision() {
+    const std::string p = "model.vision_embedder.";
+    VisionPath v;
+    v.ln1 = plain(p + "patch_ln1.weight");
+    v.ln1_bias = plain(p + "patch_ln1.bias");
+    v.patch_dense = matrix({p + "patch_dense.weight"});
+    v.patch_bias = plain(p + "patch_dense.bias");
+    v.ln2 = plain(p + "patch_ln2.weight");
+    v.ln2_bias = plain(p + "patch_ln2.bias");
+    v.positions = plain(p + "pos_embedding");
+    v.pos_norm = plain(p + "pos_norm.weight");
+    v.pos_norm_bias = plain(p + "pos_norm.bias");
+    v.projection = matrix({"model.embed_vision.embedding_projection.weight"});
+    return v;
+  }
+
+  // The tensor, its shape checked. A quantised module's shape is checked with its scales (part()).
+  const FileTensor& find(const std::string& name) {
+    const FileTensor* t = store_.find(name);
+    if (t == nullptr)
+      throw_error(ErrorKind::kBadModel, "{}: tensor {} is missing, expected {}; is the download complete?",
+                  config_.path, name, shape_text(expected_.at(name)));
+    const bool quantised = t->type == FileType::kU32;
+    if (!quantised && t->shape != expected_.at(name))
+      throw_error(
+          ErrorKind::kBadModel,
+          "{}: tensor {} is {}, config.json asks for {}; weights and config.json belong to different models. "
+          "Run: tessera inspect {}",
+          t->file, t->name, t->shape_text(), shape_text(expected_.at(name)), config_.path);
+    done_bytes_ += static_cast<int64_t>(t->bytes.size());
+    if (progress_)
+      progress_(static_cast<double>(done_bytes_) / static_cast<double>(std::max<int64_t>(1, total_bytes_)));
+    return *t;
+  }
+
+  static std::string shape_text(const std::vector<int64_t>& shape) {
+    FileTensor t;
+    t.shape = shape;
+    return t.shape_text();
+  }
+
+  Weight plain(const std::string& name) {
+    const FileTensor& t = find(name);
+    const int64_t rows = t.shape.size() < 2 ? 1 : t.shape[0];
+    return backend_.pack_plain(
+        {rows, t.elements() / rows, DType::kF32,
+         [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }});
+  }
+
+  // Several matrices of the same input width, one under the other. `align`: rows of each part are padded with
+  // zeros.
+  Weight matrix(const std::vector<std::string>& names, int64_t align = 1) {
+    std::vector<WeightSource> parts;
+    WeightSource whole{.rows = 0, .cols = expected_.at(names[0])[1], .stored = DType::kBF16, .read = {}};
+    for (const std::string& name : names) {
+      parts.push_back(part(name));
+      if (parts.back().stored != DType::kBF16) whole.stored = DType::kF32;
+      whole.rows += (parts.back().rows + align - 1) / align * align;
+    }
+    whole.read = [&](int64_t first, int64_t count, float* out) {
+      std::fill(out, out + count * whole.cols, 0.0F);
+      int64_t begin = 0;  // first row of the part
+      for (const WeightSource& p : parts) {
+        const int64_t from = std::max(first, begin), to = std::min(first + count, begin + p.rows);
+        if (from < to) p.read(from - begin, to - from, out + (from - first) * whole.cols);
+        begin += (p.rows + align - 1) / align * align;
+      }
+    };
+    return backend_.pack(whole);
+  }
+
+  // One published matrix, plain or affine-quantised (formats.md §4): quantised values are rounded to
+  // bfloat16, as the format's own runtime does with activations of that type.
+  WeightSource part(const std::string& name) {
+    const FileTensor& t = find(name);
+    const int64_t rows = expected_.at(name)[0], cols = expected_.at(name)[1];
+    if (t.type != FileType::kU32)
+      return {rows, cols, t.type == FileType::kBF16 ? DType::kBF16 : DType::kF32,
+              [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
+    const std::string module = name.substr(0, name.size() - std::string("weight").size());
+    const FileTensor *scales = store_.find(module + "scales"), *biases = store_.find(module + "biases");
+    if (scales == nullptr || biases == nullptr)
+      throw_error(ErrorKind::kBadModel,
+                  "{}: {} is packed (U32) but {}{} is missing; only affine quantisation is supported", t.file,
+                  t.name, module, scales == nullptr ? "scales" : "biases");
+    // Bits and group follow from the shapes; check_affine refuses what does not fit together.
+    const int64_t words = t.shape.size() == 2 ? t.shape[1] : 0,
+                  groups = scales->shape.size() == 2 ? scales->shape[1] : 0;
+    const auto bits = static_cast<int>(words * 32 / cols),
+               group = static_cast<int>(groups > 0 ? cols / groups : 0);
+    check_affine(t, *scales, *biases, bits, group, rows, cols);
+    return {rows, cols, DType::kBF16,
+            [&t, scales, biases, bits, group, rows, cols](int64_t first, int64_t count, float* out) {
+              dequantize_affine(t, *scales, *biases, bits, group, rows, cols, first, count, out);
+            }};
+  }
+
+  // Index of the frequencies for this kind of layer and width, made when first asked for:
+  // f_i = theta^(-2i / head_dim) for the rotating share of the pairs, 0 for the rest; rounded to float32
+  // once.
+  int rope_index(Model& m, bool sliding, int head_dim) {
+    const auto [at, fresh] =
+        ropes_.try_emplace({sliding, head_dim}, static_cast<int>(m.rope_frequency.size()));
+    if (!fresh) return at->second;
+    const RopeConfig& rope = sliding ? config_.rope_sliding : config_.rope_full;
+    const auto turning = static_cast<int64_t>(rope.rotary_fraction * head_dim / 2);
+    m.rope_frequency.push_back(backend_.pack_plain(
+        {1, head_dim / 2, DType::kF32, [&](int64_t, int64_t, float* out) {
+           for (int64_t i = 0; i < head_dim / 2; ++i)
+             out[i] = i < turning
+                          ? static_cast<float>(std::pow(rope.theta, -2.0 * static_cast<double>(i) / head_dim))
+                          : 0.0F;
+         }}));
+    return at->second;
+  }
+
+  const ModelConfig& config_;
+  const TensorStore& store_;
+  Backend& backend_;
+  const std::function<void(double)>& progress_;
+  std::map<std::string, std::vector<int64_t>> expected_;
+  std::map<std::pair<bool, int>, int> ropes_;
+  int64_t total_bytes_ = 0, done_bytes_ = 0;
+};
+
+}  // namespace
+
+Model bind_model(const ModelConfig& config, const TensorStore& store, Backend& backend,
+                 const std::function<void(double)>& progress) {
+  return Binder(config, store, backend, progress).bind();
+}
+
+}  // namespace tessera

@@ -1,0 +1,65 @@
+#pragma once
+// The model's hyper-parameters, from config.json, generation_config.json and processor_config.json.
+// Every value is checked; what a file leaves out is derived or has the published default.
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+struct RopeConfig {
+  double theta = 10000;
+  double rotary_fraction = 1.0;  // share of head_dim that rotates; frequencies use the full head_dim
+};
+
+struct LayerConfig {
+  bool sliding = true;
+  int kv_heads = 0, head_dim = 0;
+  bool v_is_k = false;  // what the config says; the tensor list decides (bind)
+};
+
+/// MLX affine quantisation of one module. bits 0: not quantised.
+struct AffineConfig {
+  int bits = 0, group = 0;
+};
+
+struct ModelConfig {
+  std::string path;  // directory, for errors
+  // text
+  int hidden = 0, intermediate = 0, q_heads = 0, vocab = 0, max_context = 0, window = 0;
+  float rms_eps = 1e-6F;
+  float logit_softcap = 0;  // 0: none
+  float embed_scale = 0;    // sqrt(hidden) rounded to bfloat16
+  std::vector<LayerConfig> layers;
+  RopeConfig rope_sliding, rope_full;
+  // vision
+  int patch = 48, mm_embed = 0, positions = 0;  // pos_embedding is [positions, 2, mm_embed]; 0: no vision
+  float vision_rms_eps = 1e-6F, layer_norm_eps = 1e-5F;
+  // audio
+  int audio_samples_per_token = 640;  // 0: no audio
+  float audio_rms_eps = 1e-6F;
+  int audio_hz = 16000;
+  // ids
+  int bos = 2, pad = 0;
+  int image_token = -1, audio_token = -1, video_token = -1;
+  int image_begin = -1, image_end = -1, audio_begin = -1, audio_end = -1;
+  std::vector<int32_t> end_tokens, suppressed_tokens;
+  // processor and generation defaults
+  int image_budget = 280, video_budget = 70, video_frames = 32;
+  float temperature = 1.0F, top_p = 0.95F;
+  int top_k = 64;
+  // quantisation of the file (MLX)
+  AffineConfig affine_default;  // bits 0: none
+  std::map<std::string, AffineConfig>
+      affine_of;  // overrides by module path as the file spells it; bits 0: false
+
+  /// How a module is quantised if it has .scales: its override, else affine_default. `canonical_module`: the
+  /// canonical tensor name without ".weight" ("model.language_model.layers.0.mlp.up_proj").
+  AffineConfig affine_for(std::string_view canonical_module) const;
+
+  /// Throws Error(kIo | kBadModel) naming file, key, found, expected.
+  static ModelConfig load(const std::string& directory);
+};
+
+}  // namespace tessera

@@ -1,0 +1,25 @@
+#pragma once
+// The tensors a checkpoint of this geometry must have: canonical name and shape. One list serves the binder
+// (which checks a file against it), the parameter count of inspect, and synth (which writes it).
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace tessera {
+
+enum class TensorBlock { kEmbedding, kLayer, kFinalNorm, kVision, kVisionProjection, kAudioProjection };
+
+struct ExpectedTensor {
+  std::string name;            // canonical
+  std::vector<int64_t> shape;  // as published: linear weights are [out, in]
+  TensorBlock block;
+  int layer = -1;
+  bool optional = false;  // v_proj of a layer: its presence decides whether V is K
+};
+
+/// In the published file's order of blocks. v_proj of a full layer is listed only when !v_is_k.
+std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
+
+}  // namespace tessera

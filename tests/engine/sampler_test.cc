@@ -1,0 +1,119 @@
+#include "engine/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+namespace tessera {
+namespace {
+
+Sampling with(auto change) {
+  Sampling s;
+  change(s);
+  return s;
+}
+
+int32_t one(const Sampling& o, std::vector<float> logits, uint64_t seed = 1, int64_t position = 0,
+            std::vector<int32_t> suppressed = {}, std::vector<int32_t> context = {},
+            std::vector<int32_t> generated = {}) {
+  return Sampler(o, seed, std::move(suppressed)).sample(logits, context, generated, position);
+}
+
+const Sampling kGreedy = with([](Sampling& s) { s.temperature = 0; });
+
+TEST(Sampler, GreedyTakesTheLowestOfEqualLogits) {
+  EXPECT_EQ(one(kGreedy, {1, 3, 3, 2}), 1);
+}
+
+TEST(Sampler, SuppressedIsNeverChosen) {
+  EXPECT_EQ(one(kGreedy, {1, 9, 3}, 1, 0, {1, 500, -4}), 2);
+  for (int64_t p = 0; p < 200; ++p) EXPECT_NE(one(Sampling{}, {0, 20, 0}, 3, p, {1}), 1);
+}
+
+TEST(Sampler, DrawFollowsTheDistribution) {
+  const Sampling all = with([](Sampling& s) { s.top_k = 0, s.top_p = 1; });
+  const std::vector<float> logits = {std::log(0.5F), std::log(0.3F), std::log(0.2F)};
+  std::map<int32_t, int> counts;
+  constexpr int kDraws = 20000;
+  for (int64_t p = 0; p < kDraws; ++p) ++counts[one(all, logits, 42, p)];
+  EXPECT_NEAR(counts[0], 0.5 * kDraws, 0.02 * kDraws);
+  EXPECT_NEAR(counts[1], 0.3 * kDraws, 0.02 * kDraws);
+  EXPECT_NEAR(counts[2], 0.2 * kDraws, 0.02 * kDraws);
+}
+
+TEST(Sampler, SameSeedSamePositionSameToken) {
+  const std::vector<float> flat(1000, 0.0F);
+  const Sampling all = with([](Sampling& s) { s.top_k = 0, s.top_p = 1; });
+  int differ = 0;
+  for (int64_t p = 0; p < 50; ++p) {
+    EXPECT_EQ(one(all, flat, 9, p), one(all, flat, 9, p));
+    differ += one(all, flat, 9, p) != one(all, flat, 10, p);
+  }
+  EXPECT_GT(differ, 40);
+}
+
+TEST(Sampler, TopKTopPMinPLimitTheChoice) {
+  const std::vector<float> logits = {std::log(0.4F), std::log(0.3F), std::log(0.2F), std::log(0.1F)};
+  const auto largest = [&](const Sampling& o) {
+    int32_t m = 0;
+    for (int64_t p = 0; p < 2000; ++p) m = std::max(m, one(o, logits, 5, p));
+    return m;
+  };
+  EXPECT_EQ(largest(with([](Sampling& s) { s.top_k = 2, s.top_p = 1; })), 1);
+  EXPECT_EQ(largest(with([](Sampling& s) { s.top_k = 0, s.top_p = 0.65F; })), 1);  // 0.4 + 0.3 reaches it
+  EXPECT_EQ(largest(with([](Sampling& s) { s.top_k = 0, s.top_p = 0.75F; })), 2);
+  EXPECT_EQ(largest(with([](Sampling& s) { s.top_k = 0, s.top_p = 1, s.min_p = 0.6F; })),
+            1);  // 0.3 >= 0.6 * 0.4
+  EXPECT_EQ(largest(with([](Sampling& s) { s.top_k = 0, s.top_p = 1; })), 3);
+  EXPECT_EQ(largest(with([](Sampling& s) { s.top_p = 1e-6F; })), 0);  // the first candidate always stays
+}
+
+TEST(Sampler, TemperatureSharpens) {
+  const auto firsts = [](float t) {
+    int n = 0;
+    for (int64_t p = 0; p < 2000; ++p)
+      n += one(with([&](Sampling& s) { s.temperature = t; }), {1, 0}, 5, p) == 0;
+    return n;
+  };
+  EXPECT_GT(firsts(0.25F), firsts(1.0F));
+  EXPECT_GT(firsts(1.0F), firsts(4.0F));
+}
+
+TEST(Sampler, Penalties) {
+  EXPECT_EQ(
+      one(with([](Sampling& s) { s.temperature = 0, s.repetition_penalty = 2; }), {3, 2}, 1, 0, {}, {0}), 1);
+  EXPECT_EQ(
+      one(with([](Sampling& s) { s.temperature = 0, s.repetition_penalty = 2; }), {-1, -1.5F}, 1, 0, {}, {0}),
+      1);
+  EXPECT_EQ(one(with([](Sampling& s) { s.temperature = 0, s.presence_penalty = 1; }), {3, 2.5F}, 1, 0, {},
+                {0}, {0}),
+            1);
+  EXPECT_EQ(
+      one(with([](Sampling& s) { s.temperature = 0, s.presence_penalty = 1; }), {3, 2.5F}, 1, 0, {}, {0}, {}),
+      0);
+  EXPECT_EQ(one(with([](Sampling& s) { s.temperature = 0, s.frequency_penalty = 0.3F; }), {3, 2.5F}, 1, 0, {},
+                {}, {0}),
+            0);
+  EXPECT_EQ(one(with([](Sampling& s) { s.temperature = 0, s.frequency_penalty = 0.3F; }), {3, 2.5F}, 1, 0, {},
+                {}, {0, 0}),
+            1);
+}
+
+TEST(Sampler, OptionsOutOfRangeAreRefusedWithTheNumber) {
+  for (const Sampling& bad :
+       {with([](Sampling& s) { s.temperature = -1; }), with([](Sampling& s) { s.top_k = -3; }),
+        with([](Sampling& s) { s.top_p = 0; }), with([](Sampling& s) { s.top_p = 1.5F; }),
+        with([](Sampling& s) { s.min_p = 2; }), with([](Sampling& s) { s.repetition_penalty = 0; }),
+        with([](Sampling& s) { s.temperature = NAN; })})
+    try {
+      Sampler(bad, 0, {});
+      ADD_FAILURE() << "accepted";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kBadRequest);
+      EXPECT_NE(std::string(e.what()).find("expected"), std::string::npos);
+    }
+}
+
+}  // namespace
+}  // namespace tessera
