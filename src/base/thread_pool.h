@@ -1,8 +1,9 @@
 #pragma once
-// Thread pool: one parallel loop at a time, statically cut or taken item by item.
+// Thread pool: one parallel loop at a time, items taken one by one.
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -20,25 +21,25 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls body(item, worker) for each item in [0, items), worker in [0, threads()); items are taken one by
-  /// one in ascending order. Returns when all are done; an exception of a body is rethrown here. One caller
-  /// at a time.
+  /// Calls body(item, worker) for each item in [0, items), worker in [0, threads()); items (under 2^24) are taken in
+  /// ascending order. Returns when all are done; an exception of a body is rethrown here. One caller at a time.
   void run(int64_t items, const std::function<void(int64_t item, int worker)>& body);
 
  private:
   void work(int worker);
   void take_items(int worker);
 
-  std::vector<std::thread> workers_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> running_{0};
+  // The current loop: generation, number of items and next item in one word, so that a worker that comes late reads a
+  // consistent state and takes nothing of a loop it did not see. The caller waits for items, never for workers: one that
+  // the system does not schedule holds nobody up.
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<int64_t> done_{0};
   std::atomic<bool> stop_{false};
-  int64_t items_ = 0;
   const std::function<void(int64_t, int)>* body_ = nullptr;
   std::exception_ptr error_;
+  std::mutex mutex_;  // error_, and sleeping
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace tessera

@@ -65,7 +65,8 @@ void add_sampling_flags(CLI::App& command, SamplingFlags& flags) {
       ->check(CLI::Range(-100.0F, 100.0F));
   add("--frequency-penalty", s.frequency_penalty, "… once per time seen (default: 0)", "R")
       ->check(CLI::Range(-100.0F, 100.0F));
-  add("-s,--seed", s.seed, "seed of the random choices (default: a fresh one)", "S");
+  add("-s,--seed", s.seed, "seed of the random choices (default: a fresh one)", "S")
+      ->check(CLI::NonNegativeNumber);
   add("--stop", o.stop, "end the answer before this text; may be repeated", "TEXT")->allow_extra_args(false);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/engine_impl.h"
+#include "engine/model_info.h"
 
 namespace tessera {
 namespace {
@@ -46,7 +47,9 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
 }  // namespace
 
 EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
-    : info(inspect_model(path)), config(ModelConfig::load(path)), tokenizer(load_tokenizer(path)) {
+    : config(ModelConfig::load(path)), tokenizer(load_tokenizer(path)) {
+  const TensorStore store = TensorStore::open_directory(path);
+  info = model_info(config, store, &tokenizer);
   options = resolve(wanted, config);
   const int64_t kv = info.kv_bytes(options.context_tokens, options.chunk_tokens),
                 have = available_memory_bytes();
@@ -58,7 +61,6 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
                 "smaller model or --ctx",
                 path, weights >> 20, kv >> 20, options.context_tokens, (weights + kv) >> 20, have >> 20);
   backend = options.backend == "ref" ? make_ref_backend() : make_cpu_backend(options.threads, options.isa);
-  const TensorStore store = TensorStore::open_directory(path);
   model = bind_model(config, store, *backend, options.on_progress);
   const int64_t rows = max_step_tokens();
   scratch = std::make_unique<Scratch>(*backend, model, rows, rows);

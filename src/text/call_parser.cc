@@ -225,8 +225,8 @@ ToolCall parse_call(std::string_view body, bool may_lack_end) {
   if (open != std::string_view::npos) {
     const char close = body[open] == '{' ? '}' : ')';
     arguments = ArgumentReader(body.substr(open + 1), may_lack_end).read(close);
-  } else if (may_lack_end && call.name != "call") {
-    arguments = "{}";
+  } else if (may_lack_end && body.ends_with(":" + call.name)) {
+    arguments = "{}";  // "call:now"
   }
   if (call.name.empty() || !arguments) {
     call.parsed = false;

