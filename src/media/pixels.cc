@@ -62,7 +62,7 @@ Image rgb_from_frame(const AVFrame& frame, const std::string& name) {
     case AV_PIX_FMT_PAL8:
       return map_pixels(frame, [&](const uint8_t* row, int x) {
         uint32_t argb = 0;
-        std::memcpy(&argb, frame.data[1] + row[x] * 4, 4);
+        std::memcpy(&argb, frame.data[1] + size_t{row[x]} * 4, 4);
         return argb;
       });
     case AV_PIX_FMT_MONOBLACK:
@@ -76,7 +76,8 @@ Image rgb_from_frame(const AVFrame& frame, const std::string& name) {
     case AV_PIX_FMT_RGB565LE: {
       const int green_bits = pixel_format == AV_PIX_FMT_RGB565LE ? 6 : 5;
       return map_pixels(frame, [&](const uint8_t* row, int x) {
-        return expand_565(row[x * 2] | (uint32_t{row[x * 2 + 1]} << 8), green_bits);
+        return expand_565(le16({row, static_cast<size_t>(frame.width) * 2}, static_cast<size_t>(x) * 2),
+                          green_bits);
       });
     }
     default:

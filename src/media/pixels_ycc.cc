@@ -39,8 +39,9 @@ template <typename T>
 void widen(const T* row, int n, int shift, int left, int right, std::vector<uint8_t>& out) {
   for (int x = 0; x < n; ++x) {
     const int here = 3 * row[x];
-    out[2 * x] = static_cast<uint8_t>((here + row[std::max(x - 1, 0)] + left) >> shift);
-    out[2 * x + 1] = static_cast<uint8_t>((here + row[std::min(x + 1, n - 1)] + right) >> shift);
+    const size_t at = size_t{2} * x;
+    out[at] = static_cast<uint8_t>((here + row[std::max(x - 1, 0)] + left) >> shift);
+    out[at + 1] = static_cast<uint8_t>((here + row[std::min(x + 1, n - 1)] + right) >> shift);
   }
 }
 

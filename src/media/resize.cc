@@ -17,6 +17,11 @@ struct Axis {
   std::vector<int16_t> weight;  // [outputs, taps]
 };
 
+// The reference's int(): toward zero, and its roundings add 0.5 first.
+int truncate(double v) {
+  return static_cast<int>(v);
+}
+
 double cubic(double t) {
   t = std::abs(t);
   if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
@@ -28,7 +33,7 @@ double cubic(double t) {
 // level in up to 1 % of the values).
 int weight_precision(double largest) {
   int precision = 0;
-  while (precision < 22 && static_cast<int>(0.5 + largest * std::ldexp(1.0, precision + 1)) < (1 << 15)) {
+  while (precision < 22 && truncate(0.5 + largest * std::ldexp(1.0, precision + 1)) < (1 << 15)) {
     ++precision;
   }
   return precision;
@@ -45,8 +50,8 @@ Axis make_axis(int in, int out) {
   double largest = 0;
   for (int i = 0; i < out; ++i) {
     const double center = (i + 0.5) * scale;
-    const int begin = std::max(0, static_cast<int>(center - support + 0.5));
-    const int end = std::min(in, static_cast<int>(center + support + 0.5));
+    const int begin = std::max(0, truncate(center - support + 0.5));
+    const int end = std::min(in, truncate(center + support + 0.5));
     double* w = &exact[static_cast<size_t>(i) * axis.taps];
     TS_CHECK(end > begin && end - begin <= axis.taps, "resize {} -> {}: output {} has {} weights", in, out, i,
              end - begin);

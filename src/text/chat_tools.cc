@@ -143,7 +143,7 @@ void append_items(std::string& out, const Json& items, const std::string& where)
   for (const Field& field : sorted_fields(items)) {
     const std::string& key = *field.key;
     const Json& value = *field.value;
-    const std::string here = where + "." + key;
+    const std::string here = fmt::format("{}.{}", where, key);
     if (value.is_null()) continue;
     members.next(key);
     if (key == "properties") {

@@ -176,9 +176,9 @@ class Settings {
                 found, expected);
   }
   static const Json& at(const Json& object, const char* key) {
-    static const Json kNull;
+    static const Json nothing;
     const auto found = object.is_object() ? object.find(key) : object.end();
-    return object.is_object() && found != object.end() ? *found : kNull;
+    return object.is_object() && found != object.end() ? *found : nothing;
   }
   static std::string show(const Json& value) {
     if (value.is_string() && value.get_ref<const std::string&>().size() <= 40) return value.dump();

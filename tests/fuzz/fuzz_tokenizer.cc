@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/file_map.h"
+#include "tessera/tessera.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
