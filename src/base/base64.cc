@@ -9,11 +9,13 @@ namespace {
 
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-constexpr std::array<int8_t, 256> make_values() {
-  std::array<int8_t, 256> values{};
-  for (auto& value : values) value = -1;
+constexpr uint8_t kNone = 255;
+
+constexpr std::array<uint8_t, 256> make_values() {
+  std::array<uint8_t, 256> values{};
+  for (auto& value : values) value = kNone;
   for (size_t i = 0; i < kAlphabet.size(); ++i) {
-    values[static_cast<uint8_t>(kAlphabet[i])] = static_cast<int8_t>(i);
+    values[static_cast<uint8_t>(kAlphabet[i])] = static_cast<uint8_t>(i);
   }
   return values;
 }
@@ -48,12 +50,12 @@ std::vector<uint8_t> base64_decode(std::string_view text) {
       ++padding;
       continue;
     }
-    const int value = kValues[static_cast<uint8_t>(c)];
-    if (value < 0 || padding > 0) {
+    const uint8_t value = kValues[static_cast<uint8_t>(c)];
+    if (value == kNone || padding > 0) {
       throw_error(ErrorKind::kBadRequest, "Base64: byte {:#04x} at {} is not part of it",
                   static_cast<unsigned>(static_cast<uint8_t>(c)), i);
     }
-    group = group << 6 | static_cast<uint32_t>(value);
+    group = group << 6 | value;
     if (++digits == 4) {
       bytes.insert(bytes.end(), {static_cast<uint8_t>(group >> 16), static_cast<uint8_t>(group >> 8),
                                  static_cast<uint8_t>(group)});

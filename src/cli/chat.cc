@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/dropped_paths.h"
@@ -49,13 +50,15 @@ int chat(const ChatFlags& flags) {
   const auto engine = load_engine(model, flags.engine);
   MediaFlags media = flags.media;
   resolve(media, engine->info());
-  InterruptPipe interrupts;
-  Chat chat(engine, flags.sampling.options, media, interrupts);
+  std::optional<InterruptPipe> interrupts;  // a pipe's lines have no one to stop an answer for
+  if (stdin_is_terminal()) interrupts.emplace();
+  InterruptPipe* const pipe = interrupts ? &*interrupts : nullptr;
+  Chat chat(engine, flags.sampling.options, media, pipe);
   chat.conversation().system = flags.system;
   chat.conversation().think = flags.think;
   chat.set_show_stats(flags.stats);
 
-  LineEditor editor(interrupts);
+  LineEditor editor(pipe);
   if (stdin_is_terminal()) {
     write_err(dim(fmt::format(
         "{}: {} parameters, {} tokens of context. /help lists the commands, /bye leaves.\n",
@@ -73,7 +76,7 @@ int chat(const ChatFlags& flags) {
 }  // namespace
 
 Chat::Chat(std::shared_ptr<Engine> engine, GenerateOptions options, MediaFlags media,
-           InterruptPipe& interrupts)
+           InterruptPipe* interrupts)
     : engine_(std::move(engine)),
       options_(std::move(options)),
       media_(std::move(media)),
@@ -112,7 +115,8 @@ void Chat::answer(std::string text) {
   Reply reply;
   try {
     session_.set_prompt(conversation_.render(), conversation_.media());
-    CancelOnInterrupt cancel(interrupts_, session_);
+    std::optional<CancelOnInterrupt> cancel;
+    if (interrupts_ != nullptr) cancel.emplace(*interrupts_, session_);
     reply = session_.generate(options_, [&](const Event& event) { printer.on_event(event); });
   } catch (...) {  // the question is taken back; what was attached stays for the next try
     printer.clear();

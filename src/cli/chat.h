@@ -13,7 +13,8 @@ namespace tessera::cli {
 
 class Chat {
  public:
-  Chat(std::shared_ptr<Engine> engine, GenerateOptions options, MediaFlags media, InterruptPipe& interrupts);
+  /// `interrupts`: Ctrl-C stops the answer; null: it ends the program.
+  Chat(std::shared_ptr<Engine> engine, GenerateOptions options, MediaFlags media, InterruptPipe* interrupts);
 
   /// One line or one """ block from the person: a command, files, or a message to answer. Errors of a request
   /// are shown and leave the conversation as it was. False: the person wants to leave.
@@ -35,7 +36,7 @@ class Chat {
   std::shared_ptr<Engine> engine_;
   GenerateOptions options_;
   MediaFlags media_;
-  InterruptPipe& interrupts_;
+  InterruptPipe* interrupts_;  // null: Ctrl-C ends the program
   Session session_;
   Conversation conversation_;
   std::vector<Attachment> pending_;  // go with the next message

@@ -15,6 +15,8 @@
 namespace tessera::cli {
 namespace {
 
+constexpr int kRepeatMs = 20;
+
 int signal_pipe[2] = {-1, -1};
 
 void on_interrupt(int) {
@@ -62,7 +64,6 @@ bool InterruptPipe::take() {
 CancelOnInterrupt::CancelOnInterrupt(InterruptPipe& pipe, Session& session)
     : pipe_(pipe), session_(session), stop_fd_(::eventfd(0, EFD_CLOEXEC)) {
   if (stop_fd_ < 0) throw_error(ErrorKind::kIo, "cannot make an eventfd: {}", std::strerror(errno));
-  pipe_.take();
   watcher_ = std::thread([this] { watch(); });
 }
 
@@ -77,14 +78,14 @@ CancelOnInterrupt::~CancelOnInterrupt() {
 void CancelOnInterrupt::watch() {
   for (int interrupts = 0;;) {
     pollfd fds[2] = {{pipe_.fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}};
-    if (::poll(fds, 2, -1) < 0 && errno != EINTR) return;
+    // Cancelled again and again: a Ctrl-C before generate() has begun would be forgotten by it.
+    if (::poll(fds, 2, interrupts > 0 ? kRepeatMs : -1) < 0 && errno != EINTR) return;
     if (fds[1].revents != 0) return;
-    if (fds[0].revents == 0 || !pipe_.take()) continue;
-    if (++interrupts == 2) {
+    if (fds[0].revents != 0 && pipe_.take() && ++interrupts == 2) {
       write_err("\n");
       ::_exit(kExitInterrupted);
     }
-    session_.cancel();
+    if (interrupts > 0) session_.cancel();
   }
 }
 

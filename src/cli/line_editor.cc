@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kHistoryLines = 1000;
-constexpr int kEscapeWait_ms = 30;    // an escape sequence arrives at once, an Escape key alone
+constexpr int kEscapeWaitMs = 30;     // an escape sequence arrives at once, an Escape key alone
 constexpr wchar_t kRedraw = L'\x1f';  // Ctrl-_, bound to ed-redisplay
 constexpr std::wstring_view kPasteBegin = L"\x1b[200~", kPasteEnd = L"\x1b[201~";
 
@@ -54,7 +54,7 @@ std::string history_file() {
 }  // namespace
 
 struct LineEditor::Impl {
-  explicit Impl(InterruptPipe& pipe) : interrupts(pipe) {}
+  explicit Impl(InterruptPipe* pipe) : interrupts(pipe) {}
 
   /// Called by libedit for each key. 1: *out is it; 0: end of file; -1: interrupted.
   static int on_key(EditLine* editor, wchar_t* out);
@@ -65,7 +65,7 @@ struct LineEditor::Impl {
   int read_character(wchar_t& key, int wait_ms);  // one UTF-8 character; 2: nothing within wait_ms
   void read_escape();                             // after ESC: into the queue, or begins or ends a paste
 
-  InterruptPipe& interrupts;
+  InterruptPipe* interrupts;  // not null with an editor
   EditLine* editor = nullptr;
   History* history = nullptr;
   std::string prompt, history_path;
@@ -120,7 +120,7 @@ void LineEditor::Impl::read_escape() {
       return;
     }
     wchar_t key = 0;
-    if (read_character(key, kEscapeWait_ms) != 1) break;
+    if (read_character(key, kEscapeWaitMs) != 1) break;
     sequence += key;
   }
   queue.insert(queue.end(), sequence.begin(), sequence.end());
@@ -129,7 +129,7 @@ void LineEditor::Impl::read_escape() {
 int LineEditor::Impl::read_character(wchar_t& key, int wait_ms) {
   std::mbstate_t state{};
   for (;;) {
-    pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {interrupts.fd(), POLLIN, 0}};
+    pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {interrupts->fd(), POLLIN, 0}};
     const int ready = ::poll(fds, 2, wait_ms);
     if (window_changed != 0) {
       window_changed = 0;
@@ -146,7 +146,7 @@ int LineEditor::Impl::read_character(wchar_t& key, int wait_ms) {
       if (errno == EINTR) continue;
       return -1;
     }
-    if (fds[1].revents != 0 && interrupts.take()) {
+    if (fds[1].revents != 0 && interrupts->take()) {
       interrupted = true;
       return -1;
     }
@@ -165,8 +165,8 @@ int LineEditor::Impl::read_character(wchar_t& key, int wait_ms) {
   }
 }
 
-LineEditor::LineEditor(InterruptPipe& interrupts) : impl_(std::make_unique<Impl>(interrupts)) {
-  if (!stdin_is_terminal()) return;
+LineEditor::LineEditor(InterruptPipe* interrupts) : impl_(std::make_unique<Impl>(interrupts)) {
+  if (!stdin_is_terminal() || interrupts == nullptr) return;
   Impl& im = *impl_;
   im.editor = el_init("tessera", stdin, stdout, stderr);
   if (im.editor == nullptr) return;
@@ -207,7 +207,7 @@ LineResult LineEditor::read(const std::string& prompt, std::string& line) {
   im.interrupted = im.pasting = false;
   im.queue.clear();
   im.pasted.clear();
-  im.interrupts.take();
+  im.interrupts->take();
   const bool can_paste = stderr_has_colour();
   if (can_paste) write_err("\x1b[?2004h");
   int bytes = 0;

@@ -14,7 +14,8 @@ enum class LineResult { kLine, kInterrupted, kEnd };
 /// ~/.local/state/tessera/history); failing to keep it is silent.
 class LineEditor {
  public:
-  explicit LineEditor(InterruptPipe& interrupts);
+  /// `interrupts` may be null when stdin is no terminal.
+  explicit LineEditor(InterruptPipe* interrupts);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;
   LineEditor& operator=(const LineEditor&) = delete;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -126,7 +127,7 @@ void Progress::update(double fraction, std::string_view detail) {
   if (now - started_ < kQuietTime || now - drawn_ < kRedrawTime || !stderr_has_colour()) return;
   drawn_ = now;
   visible_ = true;
-  const int full = static_cast<int>(std::clamp(fraction, 0.0, 1.0) * kBarCells + 0.5);
+  const int full = static_cast<int>(std::lround(std::clamp(fraction, 0.0, 1.0) * kBarCells));
   std::string bar;
   for (int i = 0; i < kBarCells; ++i) bar += i < full ? "━" : "┄";
   write_err(fmt::format("\r\x1b[K{} {}{}{}", label_, bar, detail.empty() ? "" : " ", detail));

@@ -1,0 +1,19 @@
+// The main job: the default model reads the departures board of README's first command, which it was not
+// trained on.
+#include <gtest/gtest.h>
+
+#include "support/boards.h"
+
+namespace tessera::test {
+namespace {
+
+TEST(Mini, ReadsTheDeparturesBoard) {
+  const auto engine = Engine::load(TESSERA_SOURCE_DIR "/models/mini");
+  std::vector<std::string> wanted;
+  for (const auto& row : example_boards().at("departures.png").at("rows")) wanted.push_back(board_row(row));
+  ASSERT_GE(wanted.size(), 5U);
+  EXPECT_EQ(read_board(engine, "departures.png"), wanted);
+}
+
+}  // namespace
+}  // namespace tessera::test

@@ -1,0 +1,237 @@
+"""The network of models/mini: the published architecture at a small geometry, written for training speed.
+
+Tokens are flattened to [N, D] with N = batch * length. Every batch shape has the same N, so the pieces that
+torch.compile sees (`before`, `after`, `loss`) are compiled once however many picture grids and text lengths
+there are. Attention stays outside of them: the flash kernels need no mask, because each sequence starts with
+the same number of tokens before its picture.
+"""
+import os
+import torch, torch.nn as nn, torch.nn.functional as F
+import tokenizer
+
+HIDDEN, LAYERS, HEADS, KV_HEADS, HEAD_DIM, GLOBAL_HEAD_DIM, FEED, MM = 512, 12, 8, 4, 64, 128, 1280, 768
+PATCH, PIXELS = 48, 48 * 48 * 3
+VOCAB, SOFTCAP, RMS_EPS, LN_EPS = tokenizer.VOCAB_SIZE, 30.0, 1e-6, 1e-5
+EMBED_SCALE = 22.625  # sqrt(512) in bfloat16
+LEAD = 5  # <bos> <|turn> user \n <|image>
+POS_X, POS_Y = (
+    24,
+    20,
+)  # columns and rows of patches that training may use; export.py fills the rest of the table
+if os.environ.get("TINY"):  # a test of the code on a CPU
+    LAYERS = 6
+AUX_LAYER = LAYERS * 2 // 3 - 1  # the characters' positions are read off the stream behind this layer
+CELLS_Y, CELLS_X = 3, 6  # the auxiliary grid: 16 x 8 pixels a cell
+
+
+def is_full(layer):
+    return layer % 6 == 5
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, size, scale=True, init=1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((size,), float(init))) if scale else None
+
+    def forward(self, x):
+        y = x.float()
+        y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + RMS_EPS)
+        return (y if self.weight is None else y * self.weight).to(x.dtype)
+
+
+def rope_tables(length, head_dim, theta, part):
+    """cos, sin [length, head_dim / 2]; only the first part of the pairs turns, with the full head_dim in the
+    exponent.
+    """
+    n = int(part * head_dim / 2)
+    f = torch.zeros(head_dim // 2)
+    f[:n] = theta ** (-2 * torch.arange(n).double() / head_dim).float()
+    a = torch.arange(length)[:, None] * f[None]
+    return a.cos(), a.sin()
+
+
+def rotate(x, cos, sin):
+    h = x.shape[-1] // 2
+    a, b = x[..., :h], x[..., h:]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
+
+
+class Layer(nn.Module):
+    def __init__(self, full):
+        super().__init__()
+        self.full = full
+        self.dim = GLOBAL_HEAD_DIM if full else HEAD_DIM
+        self.kv = 1 if full else KV_HEADS
+        # post-norms start small: twelve layers of branches then add up to about the size of the embedding
+        self.norm_in, self.norm_attn = RMSNorm(HIDDEN), RMSNorm(HIDDEN, init=0.3)
+        self.norm_mlp, self.norm_out = RMSNorm(HIDDEN), RMSNorm(HIDDEN, init=0.3)
+        self.q = nn.Linear(HIDDEN, HEADS * self.dim, bias=False)
+        self.k = nn.Linear(HIDDEN, self.kv * self.dim, bias=False)
+        self.v = None if full else nn.Linear(HIDDEN, self.kv * self.dim, bias=False)
+        self.o = nn.Linear(HEADS * self.dim, HIDDEN, bias=False)
+        # the attention scale is 1 on normalised q and k: without this the logits start at a standard
+        # deviation of 8
+        self.q_norm, self.k_norm, self.v_norm = (
+            RMSNorm(self.dim, init=self.dim**-0.5),
+            RMSNorm(self.dim),
+            RMSNorm(self.dim, False),
+        )
+        self.gate, self.up = nn.Linear(HIDDEN, FEED, bias=False), nn.Linear(HIDDEN, FEED, bias=False)
+        self.down = nn.Linear(FEED, HIDDEN, bias=False)
+
+
+def before(layer, x, cos, sin):
+    """x [N, D], cos/sin [N, 1, dim/2] -> q, k, v [N, HEADS, dim], k and v repeated to all heads."""
+    n = x.shape[0]
+    h = layer.norm_in(x)
+    q = layer.q_norm(layer.q(h).view(n, HEADS, layer.dim))
+    k0 = layer.k(h).view(n, layer.kv, layer.dim)
+    v = layer.v_norm(k0 if layer.v is None else layer.v(h).view(n, layer.kv, layer.dim))
+    q, k = rotate(q, cos, sin), rotate(layer.k_norm(k0), cos, sin)
+    r = HEADS // layer.kv
+    wide = lambda z: z[:, :, None].expand(n, layer.kv, r, layer.dim).reshape(n, HEADS, layer.dim)
+    return q, wide(k), wide(v)
+
+
+def after(layer, x, a):
+    x = x + layer.norm_attn(layer.o(a))
+    h = layer.norm_mlp(x)
+    return x + layer.norm_out(layer.down(F.gelu(layer.gate(h), approximate="tanh") * layer.up(h)))
+
+
+if hasattr(F, "scaled_dot_product_attention"):
+    sdpa = F.scaled_dot_product_attention
+else:  # old torch, for tests on a CPU
+
+    def sdpa(q, k, v, is_causal=False, scale=1.0):
+        a = q @ k.transpose(-1, -2) * scale
+        if is_causal:
+            a = a.masked_fill(~torch.ones(a.shape[-2:], dtype=torch.bool).tril(), -1e9)
+        return a.softmax(-1) @ v
+
+
+def attention(layer, q, k, v, batch, soft):
+    """Causal; on sliding layers the picture's tokens also see one another both ways. (No sequence exceeds the
+    window.)
+    """
+    n = q.shape[0]
+    q, k, v = (z.view(batch, n // batch, HEADS, layer.dim).transpose(1, 2) for z in (q, k, v))
+    a = sdpa(q, k, v, is_causal=True, scale=1.0)
+    if not layer.full:
+        e = LEAD + soft
+        a = torch.cat(
+            [a[:, :, :LEAD], sdpa(q[:, :, LEAD:e], k[:, :, :e], v[:, :, :e], scale=1.0), a[:, :, e:]], 2
+        )
+    return a.transpose(1, 2).reshape(n, HEADS * layer.dim)
+
+
+class Front(nn.Module):
+    """Patches to soft tokens. Its input is already layer-normalised; patch_ln1's weight and bias would only
+    repeat patch_dense's freedom, so they stay 1 and 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.norm2, self.norm3 = (
+            nn.Linear(PIXELS, MM),
+            nn.LayerNorm(MM, LN_EPS),
+            nn.LayerNorm(MM, LN_EPS),
+        )
+        self.pos_x, self.pos_y = nn.Parameter(torch.randn(POS_X, MM) * 0.3), nn.Parameter(
+            torch.randn(POS_Y, MM) * 0.3
+        )
+        self.proj = nn.Linear(MM, HIDDEN, bias=False)
+
+    def forward(self, u, rows, cols):
+        """u [batch * rows * cols, 6912] -> [batch, rows * cols, D]"""
+        p = self.norm2(self.dense(u)).view(-1, rows * cols, MM)
+        p = self.norm3(p + (self.pos_y[:rows, None] + self.pos_x[None, :cols]).reshape(rows * cols, MM))
+        return self.proj(p * torch.rsqrt(p.float().pow(2).mean(-1, keepdim=True) + RMS_EPS).to(p.dtype))
+
+
+class Net(nn.Module):
+    def __init__(self, classes, longest):
+        super().__init__()
+        self.classes = classes
+        self.embed = nn.Embedding(VOCAB, HIDDEN)
+        self.front = Front()
+        self.layers = nn.ModuleList(Layer(is_full(i)) for i in range(LAYERS))
+        self.norm = RMSNorm(HIDDEN, init=1.5)
+        # auxiliary heads, dropped at export: which characters a patch holds, and which one each of its cells
+        # holds
+        self.bag, self.grid = nn.Linear(HIDDEN, classes - 1), nn.Linear(HIDDEN, CELLS_Y * CELLS_X * classes)
+        for name, p in self.named_parameters():
+            if p.ndim == 2 and "pos_" not in name:
+                nn.init.normal_(p, std=p.shape[1] ** -0.5)
+        tables = rope_tables(longest, HEAD_DIM, 1e4, 1.0) + rope_tables(longest, GLOBAL_HEAD_DIM, 1e6, 0.25)
+        for name, t in zip(("cos_s", "sin_s", "cos_f", "sin_f"), tables):
+            self.register_buffer(name, t, persistent=False)
+        # most cells are empty
+        self.register_buffer("cell_weight", torch.tensor([0.05] + [1.0] * (classes - 1)), persistent=False)
+        self.register_buffer("ids", torch.arange(VOCAB), persistent=False)
+        self.parts = dict(before=before, after=after, loss=token_loss)
+
+    def compile(self):
+        self.parts = {k: torch.compile(f, dynamic=False) for k, f in self.parts.items()}
+
+    def stream(self, u, ids, rows, cols):
+        """u: normalised patches; ids [B, T] with picture positions in place. Returns (x [N, D], x behind
+        AUX_LAYER).
+        """
+        batch, length, soft = ids.shape[0], ids.shape[1], rows * cols
+        text = torch.cat([ids[:, :LEAD], ids[:, LEAD + soft :]], 1)
+        # one-hot times the table: its backward is a matrix product instead of a scatter over few rows
+        e = ((text[..., None] == self.ids).to(self.embed.weight.dtype) @ self.embed.weight) * EMBED_SCALE
+        x = torch.cat(
+            [e[:, :LEAD].float(), self.front(u, rows, cols).float(), e[:, LEAD:].float()], 1
+        ).reshape(batch * length, HIDDEN)
+        table = lambda t: t[:length].repeat(batch, 1)[:, None]
+        ropes = {
+            full: (table(c), table(s))
+            for full, c, s in ((False, self.cos_s, self.sin_s), (True, self.cos_f, self.sin_f))
+        }
+        middle = None
+        for i, layer in enumerate(self.layers):
+            q, k, v = self.parts["before"](layer, x, *ropes[layer.full])
+            x = self.parts["after"](layer, x, attention(layer, q, k, v, batch, soft))
+            if i == AUX_LAYER:
+                middle = x
+        return x, middle
+
+    def logits(self, x):
+        return softcap(self.norm(x) @ self.embed.weight.t())
+
+    def losses(self, u, ids, labels, cells, rows, cols, images):
+        """Cross-entropy of the answer, and of the auxiliary heads on the first `images` pictures. cells [B,
+        soft, 18]
+        """
+        batch, length = ids.shape
+        x, middle = self.stream(u, ids, rows, cols)
+        ce = self.parts["loss"](self, x, labels.reshape(-1))
+        h = middle.view(batch, length, HIDDEN)[:images, LEAD : LEAD + rows * cols].reshape(-1, HIDDEN)
+        cells = cells[:images].reshape(-1, CELLS_Y * CELLS_X).long()
+        present = torch.zeros(cells.shape[0], self.classes, device=x.device).scatter_(1, cells, 1.0)[:, 1:]
+        bag = F.binary_cross_entropy_with_logits(self.bag(h).float(), present) * (self.classes - 1) / 4
+        grid = F.cross_entropy(
+            self.grid(h).float().view(-1, self.classes), cells.reshape(-1), weight=self.cell_weight
+        )
+        return ce, bag, grid
+
+
+def softcap(z):
+    return SOFTCAP * torch.tanh(z.float() / SOFTCAP)
+
+
+def token_loss(net, x, labels):
+    return F.cross_entropy(softcap(net.norm(x) @ net.embed.weight.t()), labels, ignore_index=-100)
+
+
+def flops(net, batch, length, soft, images):
+    """Floating-point operations of one training step: matrices, and the half of the attention that is needed.
+    """
+    matrices = sum(p.numel() for l in net.layers for p in l.parameters() if p.ndim == 2)
+    front = PIXELS * MM + MM * HIDDEN
+    aux = HIDDEN * (net.classes - 1 + CELLS_Y * CELLS_X * net.classes) * images * soft
+    att = sum(
+        length * length * HEADS * l.dim + (0 if l.full else soft * soft * HEADS * l.dim) for l in net.layers
+    )
+    return 6 * (batch * (matrices * length + front * soft + HIDDEN * VOCAB * length + att) + aux)
