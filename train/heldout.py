@@ -23,9 +23,7 @@ def target_size(w, h, budget=280):
 
 
 def make(i, atlas):
-    """(drawing, palette, camera, facts) of board i; facts: size, order, rows, random flags, family, em size
-    in the model's pixels.
-    """
+    """(drawing, palette, camera, facts) of board i."""
     r = random.Random(f"held-out {i}")
     w, h, _ = r.choices(FILES, [f[2] for f in FILES])[0]
     unit = w / target_size(w, h)[0]
@@ -62,10 +60,26 @@ def save(i, atlas, folder):
     return dict(facts, file=name)
 
 
-def write(folder, count=COUNT):
+def save_lines(i, atlas, folder):
+    """Write picture i of the text lines: one to four lines in held-out families, 960x672."""
+    r, w, h = random.Random(f"held-out text {i}"), 960, 672
+    while True:
+        corners, scale = looks.quad(r, w, h, 1.0)
+        got = boards.lines(r, atlas, w, h, 4, LEAST / scale, 180)
+        if got:
+            break
+    canvas, text = got
+    look = looks.palette(r), looks.camera(r, w, h, corners, 1.0)
+    Image.fromarray(looks.picture(canvas.bytes(), *look, np.random.default_rng(i))).save(
+        os.path.join(folder, f"{i:03}.png"), compress_level=1
+    )
+    return dict(width=w, height=h, rows=[[s] for s in text], tilted=corners is not None, file=f"{i:03}.png")
+
+
+def write(folder, draw=save, count=COUNT):
     os.makedirs(folder, exist_ok=True)
     atlas = glyphs.Atlas(glyphs.load_faces(True))
-    records = [save(i, atlas, folder) for i in range(count)]
+    records = [draw(i, atlas, folder) for i in range(count)]
     with open(os.path.join(folder, "boards.json"), "w") as f:
         json.dump(records, f, ensure_ascii=False, indent=0)
     return records

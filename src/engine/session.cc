@@ -105,10 +105,11 @@ Reply Session::Impl::generate(const GenerateOptions& options,
   if (sequence.size() == 0)
     throw_error(ErrorKind::kBadRequest, "the prompt is empty; append text or media first");
   if (sequence.size() > context)
-    throw_error(
-        ErrorKind::kTooLarge,
-        "prompt is {} tokens, context is {}; shorten it or start with --ctx {} (the model's maximum is {})",
-        sequence.size(), context, sequence.size() + 512, parts.config.max_context);
+    throw_error(ErrorKind::kTooLarge, "prompt is {} tokens, context is {}; {}", sequence.size(), context,
+                sequence.size() < parts.config.max_context
+                    ? fmt::format("shorten it or start with --ctx {}",
+                                  std::min<int64_t>(sequence.size() + 512, parts.config.max_context))
+                    : fmt::format("shorten it: the model's maximum is {}", parts.config.max_context));
   const std::lock_guard turn(parts.turn);
   if (!kv) kv = std::make_unique<KvCache>(*parts.backend, parts.model, 1, context, parts.max_step_tokens());
 
