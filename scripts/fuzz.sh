@@ -23,8 +23,21 @@ each=$((seconds / ${#targets[@]}))
 [ "$each" -gt 0 ] || each=1
 failed=0
 for target in "${targets[@]}"; do
-  work=$root/build/fuzz/work/$target seeds=$root/tests/fuzz/corpus/${target#fuzz_}
-  mkdir -p "$work/corpus" "$seeds"
+  work=$root/build/fuzz/work/$target
+  mkdir -p "$work/corpus"
+  # Real files to start from: the first inputs of a run, then what they grew into (work/corpus).
+  case $target in
+    fuzz_image | fuzz_audio) seeds=$root/tests/fixtures/media ;;
+    *) seeds=$work/seeds && mkdir -p "$seeds" ;;
+  esac
+  case $target in
+    fuzz_tokenizer) { cat "$root/tests/fixtures/tiny/tokenizer.json" && printf '\377Hello, world'; } >"$seeds/tiny" ;;
+    fuzz_chat)
+      for first in 0 1 2 3; do # the first byte picks what the rest is
+        printf '%s{"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"}}}}}]}' $first >"$seeds/request$first"
+        printf '%s<|channel>thought\nhm<channel|>So <|tool_call>call:f{a:<|"|>b<|"|>,c:[1,{d:true}]}<tool_call|>' $first >"$seeds/reply$first"
+      done ;;
+  esac
   log=$work/log.txt
   if "$root/build/fuzz/tests/fuzz/$target" -max_total_time="$each" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
     -artifact_prefix="$work/" "$work/corpus" "$seeds" >"$log" 2>&1; then

@@ -12,61 +12,25 @@ from PIL import Image
 # slopes over the width and height; blur: share of each neighbour (0 .. 0.33) of two passes; noise: standard
 # deviations of grey and colour noise; jpeg: quality, 0 = none; dots: period in pixels (0 = none) and depth of
 # an LED grid; grain: noise of 2 pixels' size
-CAMERA = [
-    "h0",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "h7",
-    "light_x",
-    "light_y",
-    "blur_x",
-    "blur_y",
-    "noise",
-    "colour_noise",
-    "jpeg",
-    "dots",
-    "dot_depth",
-    "grain",
-]
+CAMERA = (
+    "h0 h1 h2 h3 h4 h5 h6 h7 light_x light_y blur_x blur_y noise colour_noise jpeg dots dot_depth grain"
+).split()
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-VIVID = [
-    (1, 0.8, 0),
-    (1, 0.69, 0),
-    (0.3, 1, 0.3),
-    (0, 0.86, 0),
-    (1, 0.25, 0.2),
-    (1, 0.6, 0),
-    (0.2, 0.8, 1),
-    (1, 1, 0.4),
-    (1, 0.4, 0.7),
-    (1, 1, 1),
-    (0.5, 0.7, 1),
-]
-DEEP = [
-    (0.75, 0, 0),
-    (0, 0.4, 0.1),
-    (0, 0.2, 0.6),
-    (0.55, 0.3, 0),
-    (0.4, 0, 0.5),
-    (0, 0.35, 0.45),
-    (0, 0, 0),
-    (0.35, 0.1, 0.1),
-]
-BARS = [
-    (1, 0.8, 0),
-    (0.98, 0.75, 0.1),
-    (0, 0.25, 0.55),
-    (0.0, 0.35, 0.3),
-    (0.6, 0.05, 0.1),
-    (0.12, 0.12, 0.14),
-    (0.9, 0.9, 0.9),
-    (0.2, 0.5, 0.8),
-    (0.05, 0.2, 0.4),
-]
+
+
+def colours(text):
+    """'1 .8 0, …' -> [(1.0, 0.8, 0.0), …]"""
+    return [tuple(float(v) for v in c.split()) for c in text.split(",")]
+
+
+VIVID = colours(
+    "1 .8 0, 1 .69 0, .3 1 .3, 0 .86 0, 1 .25 .2, 1 .6 0, .2 .8 1, 1 1 .4, 1 .4 .7, 1 1 1, .5 .7 1"
+)
+DEEP = colours(".75 0 0, 0 .4 .1, 0 .2 .6, .55 .3 0, .4 0 .5, 0 .35 .45, 0 0 0, .35 .1 .1")
+BARS = colours(
+    "1 .8 0, .98 .75 .1, 0 .25 .55, 0 .35 .3, .6 .05 .1, .12 .12 .14, .9 .9 .9, .2 .5 .8, .05 .2 .4"
+)
+PAPERS = colours("0 .1 .3, 0 .2 .25, .02 .16 .1, .25 .02 .05, .1 .1 .3")
 
 
 def luma(c):
@@ -74,58 +38,37 @@ def luma(c):
 
 
 def palette(r):
+    """Draw colours until every ink stands out from every ground that it may lie on."""
     uniform = lambda lo, hi: np.array([r.uniform(lo, hi) for _ in range(3)], np.float32)
+    clip = lambda c: np.clip(c, 0, 1)
+    gap = lambda a, b: abs(luma(a) - luma(b))
     while True:
         dark = r.random() < 0.72
         tint = uniform(-0.06, 0.06)
-        bg0 = np.clip(
-            (r.uniform(0, 0.2) if dark else r.uniform(0.72, 1)) + tint * (1 if r.random() < 0.7 else 2.5),
-            0,
-            1,
-        )
+        grey = r.uniform(0, 0.2) if dark else r.uniform(0.72, 1)
+        paper = clip(grey + tint * (1 if r.random() < 0.7 else 2.5))
         if dark and r.random() < 0.2:
-            bg0 = np.clip(
-                np.array(
-                    r.choice(
-                        [
-                            (0, 0.1, 0.3),
-                            (0, 0.2, 0.25),
-                            (0.02, 0.16, 0.1),
-                            (0.25, 0.02, 0.05),
-                            (0.1, 0.1, 0.3),
-                        ]
-                    )
-                )
-                + tint * 0.5,
-                0,
-                1,
-            )
-        bg1 = np.clip(bg0 + r.choice((-1, 1)) * r.uniform(0.025, 0.1), 0, 1)
-        bg2 = (
-            np.array(r.choice(BARS))
-            if r.random() < 0.7
-            else np.clip(bg0 + r.choice((-1, 1)) * r.uniform(0.05, 0.3), 0, 1)
-        )
-        bg3 = bg2 if r.random() < 0.4 else np.array(r.choice(BARS))
+            paper = clip(np.array(r.choice(PAPERS)) + tint * 0.5)
+        stripe = clip(paper + r.choice((-1, 1)) * r.uniform(0.025, 0.1))
+        if r.random() < 0.7:
+            bar = np.array(r.choice(BARS))
+        else:
+            bar = clip(paper + r.choice((-1, 1)) * r.uniform(0.05, 0.3))
+        badge = bar if r.random() < 0.4 else np.array(r.choice(BARS))
         inks = [np.array(r.choice(VIVID if dark else DEEP)) for _ in range(3)]
-        if r.random() < 0.75:
-            inks[0] = (
-                (np.array([1, 1, 1]) if dark else np.array([0, 0, 0])) * 1.0
-                if r.random() < 0.6
-                else (uniform(0.65, 1) if dark else uniform(0, 0.35))
-            )
-        inks = [np.clip(i + uniform(-0.08, 0.08), 0, 1) for i in inks]
-        on_bar = np.array([0, 0, 0.0]) if min(luma(bg2), luma(bg3)) > 0.45 else np.array([1, 1, 1.0])
-        on_bar = np.clip(on_bar + uniform(-0.1, 0.1), 0, 1)
-        gap = lambda a, b: abs(luma(a) - luma(b))
-        if (
-            min(gap(inks[0], bg0), gap(inks[0], bg1)) > 0.3
-            and all(min(gap(i, bg0), gap(i, bg1)) > 0.24 for i in inks[1:])
-            and min(gap(on_bar, bg2), gap(on_bar, bg3)) > 0.3
-        ):
+        if r.random() < 0.75:  # the main ink is mostly plain
+            if r.random() < 0.6:
+                inks[0] = np.full(3, 1.0 if dark else 0.0)
+            else:
+                inks[0] = uniform(0.65, 1) if dark else uniform(0, 0.35)
+        inks = [clip(i + uniform(-0.08, 0.08)) for i in inks]
+        on_bar = np.full(3, 0.0 if min(luma(bar), luma(badge)) > 0.45 else 1.0)
+        on_bar = clip(on_bar + uniform(-0.1, 0.1))
+        worst = [min(gap(i, paper), gap(i, stripe)) for i in inks]
+        if worst[0] > 0.3 and min(worst[1:]) > 0.24 and min(gap(on_bar, bar), gap(on_bar, badge)) > 0.3:
             break
-    wall = uniform(0, 1) if r.random() < 0.5 else np.clip(bg0 + uniform(-0.2, 0.2), 0, 1)
-    return np.stack([bg0, bg1, bg2, bg3, *inks, on_bar, wall]).astype(np.float32)
+    wall = uniform(0, 1) if r.random() < 0.5 else clip(paper + uniform(-0.2, 0.2))
+    return np.stack([paper, stripe, bar, badge, *inks, on_bar, wall]).astype(np.float32)
 
 
 def homography(src, dst):
@@ -159,9 +102,8 @@ def quad(r, w, h, strength):
     pts = np.array([[mx + (x - mx) * c - (y - my) * sn, my + (x - mx) * sn + (y - my) * c] for x, y in pts])
     lo, hi = pts.min(0), pts.max(0)  # shrink until the whole board is in the picture
     f = min(1, w / (hi[0] - lo[0]), h / (hi[1] - lo[1]))
-    pts = (pts - (lo + hi) / 2) * f + np.clip(
-        (lo + hi) / 2, (hi - lo) / 2 * f, np.array([w, h]) - (hi - lo) / 2 * f
-    )
+    middle, half = (lo + hi) / 2, (hi - lo) / 2 * f
+    pts = (pts - middle) * f + np.clip(middle, half, np.array([w, h]) - half)
     side = lambda i, j: float(np.hypot(*(pts[i] - pts[j])))
     return pts, min(side(0, 1) / w, side(3, 2) / w, side(0, 3) / h, side(1, 2) / h)
 
@@ -219,13 +161,8 @@ def picture(drawing, pal, cam, rng):
     if c["colour_noise"] > 0:
         im = im + rng.normal(0, c["colour_noise"], (h, w, 3)).astype(np.float32)
     if c["grain"] > 0:
-        im = (
-            im
-            + rng.normal(0, c["grain"], (h // 2 + 1, w // 2 + 1, 1))
-            .astype(np.float32)
-            .repeat(2, 0)
-            .repeat(2, 1)[:h, :w]
-        )
+        grain = rng.normal(0, c["grain"], (h // 2 + 1, w // 2 + 1, 1)).astype(np.float32)
+        im = im + grain.repeat(2, 0).repeat(2, 1)[:h, :w]
     out = Image.fromarray(np.clip(im * 255 + 0.5, 0, 255).astype(np.uint8))
     if c["jpeg"] > 0:
         buf = io.BytesIO()

@@ -287,8 +287,10 @@ def train(t, data, a, begin):
                 dist.broadcast(clock, 0)
             progress = clock.item()
             data.progress.value = progress
-            if progress >= 1 or a.steps and t.step >= a.steps:
+            if progress >= 1:
                 break
+        if a.steps and t.step >= a.steps:
+            break
         token, key, here, e = staged or stage()
         into = t.static(key)
         if GPU:

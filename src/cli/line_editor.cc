@@ -210,6 +210,7 @@ LineResult LineEditor::read(const std::string& prompt, std::string& line) {
   im.interrupts->take();
   const bool can_paste = stderr_has_colour();
   if (can_paste) write_err("\x1b[?2004h");
+  el_set(im.editor, EL_PREP_TERM, 1);  // before the prompt is seen: a quick Ctrl-D must not meet the old mode
   int bytes = 0;
   const char* typed = el_gets(im.editor, &bytes);
   if (can_paste) write_err("\x1b[?2004l");

@@ -30,6 +30,10 @@ struct Case {
   nlohmann::json json;
 };
 
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.json["name"].get<std::string>() << " on " << c.backend.name();
+}
+
 std::vector<Case> cases() {
   std::vector<Case> out;
   for (const BackendCase& b : backends())
