@@ -3,7 +3,7 @@
 //
 // Two nouns: an Engine is a loaded model; a Session is one conversation on it. Media are decoded first, on
 // any thread, into Media. Everything that can fail throws tessera::Error; no input ends the process. Sources
-// cited below are pages of the model's description in docs/DESIGN.md.
+// cited are pages of docs/spec.
 #include <atomic>
 #include <cstdint>
 #include <functional>

@@ -13,7 +13,7 @@
 namespace tessera::cli {
 namespace {
 
-// 30 s at 40 ms a token: the longest sound of the training data. spec: multimodal, audio.
+// 30 s at 40 ms a token: the longest sound of the training data. docs/spec/multimodal.md §10.
 constexpr int kTrainedAudioTokens = 750;
 
 struct Ending {

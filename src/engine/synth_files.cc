@@ -7,7 +7,7 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-/// What the two geometries differ in. Sources: spec model.md §2, tests/fixtures/tiny/config.json.
+/// What the two geometries differ in. Sources: docs/spec/model.md §2, tests/fixtures/tiny/config.json.
 struct Geometry {
   int hidden, intermediate, q_heads, kv_heads, head_dim, full_head_dim, vocab, context, window;
   int image, audio, video, image_begin, image_end, audio_begin, audio_end;

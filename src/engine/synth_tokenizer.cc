@@ -18,7 +18,7 @@ constexpr const char* kSpace = "\u2581";  // the normalizer's replacement of ' '
 
 constexpr int kLongestRun = 31;  // of newlines or spaces in one token
 
-// spec: tokenizer.md §2, and tests/fixtures/tiny/tokenizer.json.
+// docs/spec/tokenizer.md §2, and tests/fixtures/tiny/tokenizer.json.
 const Control k12BControl = {{0, "<pad>"},
                              {1, "<eos>"},
                              {2, "<bos>"},

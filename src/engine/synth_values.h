@@ -1,6 +1,6 @@
 #pragma once
 // Deterministic weights from a tensor's name and an element's index, so that any program can compute them.
-// spec: synthetic.md.
+// docs/spec/synthetic.md.
 #include <cstdint>
 #include <span>
 #include <string_view>

@@ -1,5 +1,6 @@
 #pragma once
-// File tensors as float32 rows: plain F32, F16, BF16, and MLX's affine quantisation (spec: formats.md §4.3).
+// File tensors as float32 rows: plain F32, F16, BF16, and MLX's affine quantisation (docs/spec/formats.md
+// §4.3).
 #include <cstdint>
 
 #include "format/tensor_file.h"

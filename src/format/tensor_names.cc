@@ -1,6 +1,6 @@
 // Spellings of tensor names. Google's file: "model.language_model.layers.…". MLX drops the leading "model."
 // and puts one after "language_model."; text-only fine-tunes write "model.layers.…"; transformers >= 5.17
-// keeps the vision modules under "embed_vision" in memory. spec: formats.md §4.1, model.md §3.
+// keeps the vision modules under "embed_vision" in memory. docs/spec/formats.md §4.1, model.md §3.
 #include "format/tensor_file.h"
 
 namespace tessera {

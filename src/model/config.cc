@@ -1,4 +1,4 @@
-// config.json's top level, vision and audio; generation_config.json; processor_config.json. spec: model.md
+// config.json's top level, vision and audio; generation_config.json; processor_config.json. docs/spec/model.md
 // §2.
 #include "model/config.h"
 

@@ -1,4 +1,4 @@
-// MLX's "quantization". spec: formats.md §4.2.
+// MLX's "quantization". docs/spec/formats.md §4.2.
 #include "base/error.h"
 #include "model/config_parts.h"
 

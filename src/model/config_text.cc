@@ -1,4 +1,4 @@
-// text_config. spec: model.md §2.
+// text_config. docs/spec/model.md §2.
 #include <cmath>
 
 #include "base/dtype.h"

@@ -1,6 +1,7 @@
 #pragma once
 // The Gemma 4 chat format: a conversation → the prompt text. Written from the description of the published
-// template of 2026-07-09 (docs/DESIGN.md); the goldens in tests/fixtures/chat are renders of that template.
+// template of 2026-07-09 (docs/spec/tokenizer.md §4); the goldens in tests/fixtures/chat are renders of that
+// template.
 #include <string>
 #include <string_view>
 

@@ -1,6 +1,6 @@
 #pragma once
 // Tokenizer: text ↔ token ids with the byte-pair encoding of a Hugging Face tokenizer.json.
-// Source: docs/DESIGN.md, "tokenizer and chat format"; the order of merges and the fall back to bytes are
+// Source: docs/spec/tokenizer.md §1, §3; the order of merges and the fall back to bytes are
 // those of the reference (Hugging Face tokenizers).
 #include <array>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Synthetic checkpoints: the values of spec synthetic.md, and the small checkpoint, which was made by the
+// Synthetic checkpoints: the values of docs/spec/synthetic.md, and the small checkpoint, which was made by the
 // same law.
 #include <gtest/gtest.h>
 

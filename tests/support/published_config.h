@@ -1,5 +1,5 @@
 #pragma once
-// The published 12B configuration (spec: model.md §2), for tests to change.
+// The published 12B configuration (docs/spec/model.md §2), for tests to change.
 #include <nlohmann/json.hpp>
 #include <string>
 
