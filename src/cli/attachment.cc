@@ -26,7 +26,7 @@ constexpr Ending kEndings[] = {
     {".tif", MediaKind::kImage},  {".tiff", MediaKind::kImage}, {".wav", MediaKind::kAudio},
     {".mp3", MediaKind::kAudio},  {".flac", MediaKind::kAudio}, {".ogg", MediaKind::kAudio},
     {".opus", MediaKind::kAudio}, {".m4a", MediaKind::kAudio},  {".mp4", MediaKind::kVideo},
-    {".webm", MediaKind::kVideo}, {".mov", MediaKind::kVideo},
+    {".webm", MediaKind::kVideo}, {".mov", MediaKind::kVideo},  {".mkv", MediaKind::kVideo},
 };
 
 }  // namespace

@@ -182,6 +182,7 @@ class ArgumentReader {
     }
     const bool literal = value == "true" || value == "false" || value == "null";
     const bool number = !value.empty() && (value[0] == '-' || (value[0] >= '0' && value[0] <= '9')) &&
+                        value.find('\0') == std::string_view::npos &&  // where the JSON library stops reading
                         nlohmann::json::accept(value);
     json += literal || number ? std::string(value) : json_string(value);
     return true;

@@ -77,6 +77,22 @@ TEST(CliRun, MediaCostWhatTheirBudgetSays) {
   EXPECT_EQ(tokens({"Look.", "-n", "1", "--audio", media("short.wav")}), plain + 1 + 2);
 }
 
+TEST(CliRun, VideosCostTheirFramesAndTheirSound) {
+  const std::string video = TESSERA_SOURCE_DIR "/tests/fixtures/media/with_sound.mp4";
+  const auto tokens = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"Look.", "-n", "1", "--video", video};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_json(arguments)["usage"]["prompt_tokens"].get<int>();
+  };
+  const int four = tokens({"--frames", "4"});
+  EXPECT_LT(tokens({"--frames", "2"}), four);
+  EXPECT_GT(tokens({"--frames", "4", "--frame-budget", "140"}), four + 4 * 40);
+  EXPECT_GT(tokens({"--frames", "4", "--video-sound"}), four + 2);
+  const std::string silent = TESSERA_SOURCE_DIR "/tests/fixtures/media/index_h264.mp4";
+  expect_error(tessera({"run", kTiny, "Look.", "--video", silent, "--video-sound"}),
+               {"index_h264.mp4", "sound"});
+}
+
 TEST(CliRun, TheOrderOfPicturesIsKept) {
   const auto text = [](const std::string& first, const std::string& second) {
     return run_json(

@@ -10,7 +10,8 @@ namespace {
 TEST(Mini, ReadsTheDeparturesBoard) {
   const auto engine = Engine::load(TESSERA_SOURCE_DIR "/models/mini");
   std::vector<std::string> wanted;
-  for (const auto& row : example_boards().at("departures.png").at("rows")) wanted.push_back(board_row(row));
+  const auto boards = example_boards();
+  for (const auto& row : boards.at("departures.png").at("rows")) wanted.push_back(board_row(row));
   ASSERT_GE(wanted.size(), 5U);
   EXPECT_EQ(read_board(engine, "departures.png"), wanted);
 }

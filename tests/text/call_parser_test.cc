@@ -21,6 +21,12 @@ struct Row {
   const char* arguments;
 };
 
+TEST(CallParser, ANumberEndsAtNoNul) {  // found by fuzz_chat: the arguments were no JSON
+  const ToolCall call = parse_call(std::string_view("call:f{a:2\0x}", 13), true);
+  ASSERT_TRUE(call.parsed);
+  EXPECT_EQ(call.arguments_json, R"({"a":"2\u0000x"})");
+}
+
 TEST(CallParser, ReadsTheFormat) {
   const Row rows[] = {
       {"call:now{}", "now", "{}"},
