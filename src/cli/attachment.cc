@@ -54,7 +54,8 @@ const char* media_kind_name(MediaKind kind) {
 }
 
 Attachment decode_attachment(const std::string& name, MediaKind kind,
-                             std::shared_ptr<const std::vector<uint8_t>> file, const MediaFlags& flags) {
+                             const std::shared_ptr<const std::vector<uint8_t>>& file,
+                             const MediaFlags& flags) {
   switch (kind) {
     case MediaKind::kImage:
       return {name, file, flags.image_budget, Media::image(*file, name, flags.image_budget)};

@@ -31,6 +31,7 @@ std::vector<Attachment> open_attachments(const std::string& path, MediaKind kind
 
 /// The same from bytes at hand. Throws Error(kBadMedia, kTooLarge).
 Attachment decode_attachment(const std::string& name, MediaKind kind,
-                             std::shared_ptr<const std::vector<uint8_t>> file, const MediaFlags& flags);
+                             const std::shared_ptr<const std::vector<uint8_t>>& file,
+                             const MediaFlags& flags);
 
 }  // namespace tessera::cli

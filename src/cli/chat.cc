@@ -79,7 +79,7 @@ Chat::Chat(std::shared_ptr<Engine> engine, GenerateOptions options, MediaFlags m
            InterruptPipe* interrupts)
     : engine_(std::move(engine)),
       options_(std::move(options)),
-      media_(std::move(media)),
+      media_(media),
       interrupts_(interrupts),
       session_(engine_) {}
 

@@ -94,7 +94,16 @@ class Terminal {
 
 const std::vector<std::string> kChat = {"chat", kTiny, "--temp", "0", "-n", "3900"};
 
-TEST(CliTerminal, CtrlCStopsTheAnswerAndNotTheProgram) {
+class CliTerminal : public testing::Test {
+ protected:
+  void SetUp() override {
+    const int fd = ::posix_openpt(O_RDWR | O_NOCTTY);
+    if (fd < 0) GTEST_SKIP() << "this machine has no pseudo-terminals (is /dev/pts mounted?)";
+    ::close(fd);
+  }
+};
+
+TEST_F(CliTerminal, CtrlCStopsTheAnswerAndNotTheProgram) {
   Terminal terminal(kChat);
   ASSERT_TRUE(terminal.shows(">>> ")) << terminal.screen();
   terminal.type("Hello.\r");  // greedy, this one goes on for 3,900 tokens
@@ -106,7 +115,7 @@ TEST(CliTerminal, CtrlCStopsTheAnswerAndNotTheProgram) {
   EXPECT_EQ(terminal.exit_code(), 0) << terminal.screen();
 }
 
-TEST(CliTerminal, CtrlCDropsTheLineAndCtrlDLeaves) {
+TEST_F(CliTerminal, CtrlCDropsTheLineAndCtrlDLeaves) {
   Terminal terminal(kChat);
   ASSERT_TRUE(terminal.shows(">>> "));
   terminal.type("half a li");
@@ -120,7 +129,7 @@ TEST(CliTerminal, CtrlCDropsTheLineAndCtrlDLeaves) {
   EXPECT_EQ(terminal.exit_code(), 0);
 }
 
-TEST(CliTerminal, CtrlCEndsRunWithTheTextSoFar) {
+TEST_F(CliTerminal, CtrlCEndsRunWithTheTextSoFar) {
   Terminal terminal({"run", kTiny, "Hello.", "--temp", "0", "-n", "3900"});
   ASSERT_TRUE(terminal.shows("a")) << terminal.screen();
   terminal.type("\x03");
@@ -128,7 +137,7 @@ TEST(CliTerminal, CtrlCEndsRunWithTheTextSoFar) {
   EXPECT_EQ(terminal.exit_code(), 130);
 }
 
-TEST(CliTerminal, LinesAreEditedKeptAndPastedWhole) {
+TEST_F(CliTerminal, LinesAreEditedKeptAndPastedWhole) {
   Terminal terminal(kChat);
   ASSERT_TRUE(terminal.shows(">>> "));
   terminal.type("/systm\x1b[De\r");  // the left arrow, then the missing letter
@@ -143,7 +152,7 @@ TEST(CliTerminal, LinesAreEditedKeptAndPastedWhole) {
   EXPECT_NE(read_file(terminal.history()).find("/system"), std::string::npos);
 }
 
-TEST(CliTerminal, GreyOnlyWhereItIsWanted) {
+TEST_F(CliTerminal, GreyOnlyWhereItIsWanted) {
   for (const bool plain : {false, true}) {
     Terminal terminal(kChat, plain ? std::vector<std::string>{"NO_COLOR=1"} : std::vector<std::string>{});
     ASSERT_TRUE(terminal.shows(">>> "));
