@@ -161,14 +161,11 @@ class Binder {
       throw_error(ErrorKind::kBadModel,
                   "{}: {} is packed (U32) but {}{} is missing; only affine quantisation is supported", t.file,
                   t.name, module, scales == nullptr ? "scales" : "biases");
-    // Bits and group follow from the shapes; check_affine refuses what does not fit together.
-    const int64_t words = t.shape.size() == 2 ? t.shape[1] : 0,
-                  groups = scales->shape.size() == 2 ? scales->shape[1] : 0;
-    const auto bits = static_cast<int>(words * 32 / cols),
-               group = static_cast<int>(groups > 0 ? cols / groups : 0);
+    const auto [bits, group] = affine_shape(t, *scales, cols);
     check_affine(t, *scales, *biases, bits, group, rows, cols);
     return {rows, cols, DType::kBF16,
-            [&t, scales, biases, bits, group, rows, cols](int64_t first, int64_t count, float* out) {
+            [&t, scales, biases, bits = bits, group = group, rows, cols](int64_t first, int64_t count,
+                                                                         float* out) {
               dequantize_affine(t, *scales, *biases, bits, group, rows, cols, first, count, out);
             }};
   }
