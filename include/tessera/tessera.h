@@ -90,6 +90,16 @@ class Media {
 
 // ---------------------------------------------------------------------------------------------- model
 
+/// How the next token is chosen. The defaults are the published 12B's; a model's own are in ModelInfo.
+struct Sampling {
+  float temperature = 1.0f;  // 0: greedy
+  int top_k = 64;            // 0: all
+  float top_p = 0.95f;
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f, presence_penalty = 0.0f, frequency_penalty = 0.0f;
+  std::optional<uint64_t> seed;  // absent: a fresh one, reported in Reply
+};
+
 struct LayerInfo {
   bool sliding = false;
   int q_heads = 0, kv_heads = 0, head_dim = 0;
@@ -117,6 +127,7 @@ struct ModelInfo {
   int vocab_entries = 0, merges = 0, control_tokens = 0;
   std::vector<int32_t> end_tokens, suppressed_tokens;
   int default_image_budget = 280, default_video_budget = 70;
+  Sampling default_sampling;  // generation_config.json; temperature 0 where it says do_sample false
   /// Bytes of weights as the CPU backend holds them, and of the KV cache at `context_tokens`.
   int64_t weight_bytes = 0;
   int64_t kv_bytes(int64_t context_tokens, int chunk_tokens = 512) const;
@@ -167,15 +178,6 @@ std::string detokenize(const std::string& model_path, std::span<const int32_t> i
 std::string render_chat(std::string_view request_json);
 
 // ---------------------------------------------------------------------------------------------- conversation
-
-struct Sampling {
-  float temperature = 1.0f;  // 0: greedy
-  int top_k = 64;            // 0: all
-  float top_p = 0.95f;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f, presence_penalty = 0.0f, frequency_penalty = 0.0f;
-  std::optional<uint64_t> seed;  // absent: a fresh one, reported in Reply
-};
 
 struct GenerateOptions {
   Sampling sampling;

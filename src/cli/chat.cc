@@ -49,11 +49,13 @@ int chat(const ChatFlags& flags) {
   const std::string model = resolve_model(flags.model);
   const auto engine = load_engine(model, flags.engine);
   MediaFlags media = flags.media;
+  SamplingFlags sampling = flags.sampling;
   resolve(media, engine->info());
+  resolve(sampling, engine->info());
   std::optional<InterruptPipe> interrupts;  // a pipe's lines have no one to stop an answer for
   if (stdin_is_terminal()) interrupts.emplace();
   InterruptPipe* const pipe = interrupts ? &*interrupts : nullptr;
-  Chat chat(engine, flags.sampling.options, media, pipe);
+  Chat chat(engine, sampling.options, media, pipe);
   chat.conversation().system = flags.system;
   chat.conversation().think = flags.think;
   chat.set_show_stats(flags.stats);

@@ -51,11 +51,12 @@ void add_sampling_flags(CLI::App& command, SamplingFlags& flags) {
   };
   add("-n,--max-tokens", o.max_tokens, "end the answer after N tokens (default: when the model ends it)", "N")
       ->check(CLI::Range(1, 1 << 24));
-  add("--temp", s.temperature, "temperature; 0 always takes the likeliest token (default: 1)", "T")
+  add("--temp", flags.temperature, "temperature; 0 always takes the likeliest token (default: the model's)",
+      "T")
       ->check(CLI::Range(0.0F, 100.0F));
-  add("--top-k", s.top_k, "choose among the K likeliest tokens; 0: all (default: 64)", "K")
+  add("--top-k", flags.top_k, "choose among the K likeliest tokens; 0: all (default: the model's)", "K")
       ->check(CLI::Range(0, 1 << 24));
-  add("--top-p", s.top_p, "… among the likeliest that sum to P (default: 0.95)", "P")
+  add("--top-p", flags.top_p, "… among the likeliest that sum to P (default: the model's)", "P")
       ->check(CLI::Range(0.0F, 1.0F));
   add("--min-p", s.min_p, "… among those at least P times as likely as the likeliest (default: 0)", "P")
       ->check(CLI::Range(0.0F, 1.0F));
@@ -68,6 +69,13 @@ void add_sampling_flags(CLI::App& command, SamplingFlags& flags) {
   add("-s,--seed", s.seed, "seed of the random choices (default: a fresh one)", "S")
       ->check(CLI::NonNegativeNumber);
   add("--stop", o.stop, "end the answer before this text; may be repeated", "TEXT")->allow_extra_args(false);
+}
+
+void resolve(SamplingFlags& flags, const ModelInfo& info) {
+  Sampling& s = flags.options.sampling;
+  s.temperature = flags.temperature.value_or(info.default_sampling.temperature);
+  s.top_k = flags.top_k.value_or(info.default_sampling.top_k);
+  s.top_p = flags.top_p.value_or(info.default_sampling.top_p);
 }
 
 void add_media_flags(CLI::App& command, MediaFlags& flags) {

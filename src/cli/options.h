@@ -2,6 +2,7 @@
 // Flags that several commands share.
 #include <CLI/App.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,12 @@ std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags&
 /// --stop
 struct SamplingFlags {
   GenerateOptions options;
+  std::optional<float> temperature, top_p;  // absent: the model's default
+  std::optional<int> top_k;
 };
 void add_sampling_flags(CLI::App& command, SamplingFlags& flags);
+/// Fills in what the user left open from the model.
+void resolve(SamplingFlags& flags, const ModelInfo& info);
 
 /// --budget --frame-budget --frames --fps --video-sound
 struct MediaFlags {

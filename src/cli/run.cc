@@ -120,6 +120,7 @@ int run(RunFlags& flags) {
   const auto load_start = Clock::now();
   const auto engine = load_engine(model, flags.engine);
   const double load_ms = ms_since(load_start);
+  resolve(flags.sampling, engine->info());
 
   Session session(engine);
   session.set_prompt(prompt, conversation.media());

@@ -167,6 +167,9 @@ ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& sto
   info.end_tokens = config.end_tokens;
   info.suppressed_tokens = config.suppressed_tokens;
   info.default_image_budget = config.image_budget;
+  info.default_sampling.temperature = config.temperature;
+  info.default_sampling.top_k = config.top_k;
+  info.default_sampling.top_p = config.top_p;
   info.default_video_budget = config.video_budget;
   return info;
 }

@@ -14,6 +14,7 @@ TEST(Mini, ReadsTheDeparturesBoard) {
   for (const auto& row : boards.at("departures.png").at("rows")) wanted.push_back(board_row(row));
   ASSERT_GE(wanted.size(), 5U);
   EXPECT_EQ(read_board(engine, "departures.png"), wanted);
+  EXPECT_EQ(engine->info().default_sampling.temperature, 0);  // README's command reads the same every time
 }
 
 }  // namespace
