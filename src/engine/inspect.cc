@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file_map.h"
+#include "engine/engine_impl.h"
 #include "engine/model_info.h"
 #include "format/affine.h"
 #include "format/json.h"
@@ -13,7 +14,6 @@ namespace tessera {
 namespace {
 
 constexpr int64_t kMaxTokenizerBytes = int64_t{512} << 20;
-constexpr int kLongestVisionBlock = 1120;  // a prefill step takes a whole vision block, whatever the chunk
 constexpr const char* kWeight = ".weight";
 
 /// One expected tensor as a file holds it.
@@ -113,7 +113,7 @@ ModelConfig resolve(const ModelConfig& config, const TensorStore& store) {
 }  // namespace
 
 int64_t ModelInfo::kv_bytes(int64_t context_tokens, int chunk_tokens) const {
-  const int64_t step = std::max(chunk_tokens, kLongestVisionBlock);
+  const int64_t step = std::max<int64_t>(chunk_tokens, kMaxVisionBlock);
   int64_t bytes = 0;
   for (const LayerInfo& layer : layers) {
     const int64_t rows = layer.sliding ? std::min(context_tokens, window - 1 + step) : context_tokens;
