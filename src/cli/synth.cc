@@ -24,9 +24,8 @@ void add_synth(CLI::App& app, Action& action) {
       "DIR --layers L",
       "  tessera synth synth6 --layers 6       # 4.9 GB, for measuring\n"
       "  tessera synth tiny --layers 12 --tiny\n"
-      "\nIt computes at full size and says nothing sensible. Its tokenizer is a stand-in: the published ids "
-      "of "
-      "control tokens, bytes and characters, and no words.\n");
+      "\nIt computes at full size and says nothing sensible. Its tokenizer is a stand-in:\n"
+      "the published ids of control tokens, bytes and characters, and no words.\n");
   auto options = std::make_shared<SynthOptions>();
   command.add_option("DIR", options->directory, "directory to write; made if missing")
       ->type_name("")
