@@ -9,9 +9,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "backend/kv_layer.h"
 #include "backend/step_plan.h"
+#include "base/quant.h"
 #include "base/tensor.h"
 
 namespace tessera {
@@ -30,12 +32,25 @@ struct RopeTable {
   Tensor cos, sin;
 };
 
-/// Where a weight comes from: `read(first, count, out)` writes rows [first, first + count) as float32.
-/// `stored` is the narrowest format that holds the values exactly. Called from several threads.
-struct WeightSource {
-  int64_t rows = 0, cols = 0;
+/// Rows of one matrix in a file. `read(first, count, out)` writes rows [first, first + count) as float32.
+/// `stored` is the narrowest format of base/dtype.h that holds the values exactly. Both functions are called
+/// from several threads.
+struct WeightPart {
+  int64_t rows = 0;
   DType stored = DType::kF32;
-  std::function<void(int64_t first, int64_t count, float* out)> read;
+  std::function<void(int64_t first, int64_t count, float* out)> read = {};
+  QuantLayout quant = {};  // bits 0: not quantised
+  std::function<void(int64_t row, const QuantRow& out)> read_quant = {};
+};
+
+/// Where a weight comes from: matrices of the same input width, one under the other, each padded with zero
+/// rows to a multiple of `row_align`.
+struct WeightSource {
+  int64_t cols = 0, row_align = 1;
+  std::vector<WeightPart> parts = {};
+
+  int64_t rows() const;
+  void read(int64_t first, int64_t count, float* out) const;  // as WeightPart::read, over the whole
 };
 
 class Backend {

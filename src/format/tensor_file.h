@@ -26,11 +26,21 @@ enum class FileType : uint8_t {
   kF64,
   kF8E4M3,
   kF8E5M2,
-  kBool
+  kBool,
+  // GGUF's block types (format/blocks.h)
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL
 };
 
 const char* to_string(FileType type);  // "F32", "BF16", … as the file spells it
-int64_t type_bytes(FileType type);
+int64_t type_bytes(FileType type);     // of one value; not for block types
 
 /// One tensor as it lies in its file. Views into the store's maps.
 struct FileTensor {

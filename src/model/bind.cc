@@ -120,40 +120,25 @@ class Binder {
   Weight plain(const std::string& name) {
     const FileTensor& t = find(name);
     const int64_t rows = t.shape.size() < 2 ? 1 : t.shape[0];
-    return backend_.pack_plain(
-        {rows, t.elements() / rows, DType::kF32,
-         [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }});
+    WeightPart part{rows, DType::kF32,
+                    [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
+    return backend_.pack_plain({.cols = t.elements() / rows, .parts = {std::move(part)}});
   }
 
   // Several matrices of the same input width, one under the other. `align`: rows of each part are padded with
   // zeros.
   Weight matrix(const std::vector<std::string>& names, int64_t align = 1) {
-    std::vector<WeightSource> parts;
-    WeightSource whole{.rows = 0, .cols = expected_.at(names[0])[1], .stored = DType::kBF16, .read = {}};
-    for (const std::string& name : names) {
-      parts.push_back(part(name));
-      if (parts.back().stored != DType::kBF16) whole.stored = DType::kF32;
-      whole.rows += (parts.back().rows + align - 1) / align * align;
-    }
-    whole.read = [&](int64_t first, int64_t count, float* out) {
-      std::fill(out, out + count * whole.cols, 0.0F);
-      int64_t begin = 0;  // first row of the part
-      for (const WeightSource& p : parts) {
-        const int64_t from = std::max(first, begin), to = std::min(first + count, begin + p.rows);
-        if (from < to) p.read(from - begin, to - from, out + (from - first) * whole.cols);
-        begin += (p.rows + align - 1) / align * align;
-      }
-    };
+    WeightSource whole{expected_.at(names[0])[1], align, {}};
+    for (const std::string& name : names) whole.parts.push_back(part(name));
     return backend_.pack(whole);
   }
 
-  // One published matrix, plain or affine-quantised (formats.md §4): quantised values are rounded to
-  // bfloat16, as the format's own runtime does with activations of that type.
-  WeightSource part(const std::string& name) {
+  // One published matrix: plain, or affine-quantised (formats.md §4).
+  WeightPart part(const std::string& name) {
     const FileTensor& t = find(name);
     const int64_t rows = expected_.at(name)[0], cols = expected_.at(name)[1];
     if (t.type != FileType::kU32)
-      return {rows, cols, t.type == FileType::kBF16 ? DType::kBF16 : DType::kF32,
+      return {rows, t.type == FileType::kBF16 ? DType::kBF16 : DType::kF32,
               [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
     const std::string module = name.substr(0, name.size() - std::string("weight").size());
     const FileTensor *scales = store_.find(module + "scales"), *biases = store_.find(module + "biases");
@@ -163,7 +148,7 @@ class Binder {
                   t.name, module, scales == nullptr ? "scales" : "biases");
     const auto [bits, group] = affine_shape(t, *scales, cols);
     check_affine(t, *scales, *biases, bits, group, rows, cols);
-    return {rows, cols, DType::kBF16,
+    return {rows, DType::kBF16,
             [&t, scales, biases, bits = bits, group = group, rows, cols](int64_t first, int64_t count,
                                                                          float* out) {
               dequantize_affine(t, *scales, *biases, bits, group, rows, cols, first, count, out);
@@ -180,12 +165,13 @@ class Binder {
     const RopeConfig& rope = sliding ? config_.rope_sliding : config_.rope_full;
     const auto turning = static_cast<int64_t>(rope.rotary_fraction * head_dim / 2);
     m.rope_frequency.push_back(backend_.pack_plain(
-        {1, head_dim / 2, DType::kF32, [&](int64_t, int64_t, float* out) {
-           for (int64_t i = 0; i < head_dim / 2; ++i)
-             out[i] = i < turning
-                          ? static_cast<float>(std::pow(rope.theta, -2.0 * static_cast<double>(i) / head_dim))
-                          : 0.0F;
-         }}));
+        {head_dim / 2, 1, {{1, DType::kF32, [&](int64_t, int64_t, float* out) {
+                              for (int64_t i = 0; i < head_dim / 2; ++i)
+                                out[i] = i < turning
+                                             ? static_cast<float>(std::pow(
+                                                   rope.theta, -2.0 * static_cast<double>(i) / head_dim))
+                                             : 0.0F;
+                            }}}}));
     return at->second;
   }
 

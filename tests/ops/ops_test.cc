@@ -44,9 +44,10 @@ class Ops : public testing::TestWithParam<std::string> {
     return {std::vector<float>(static_cast<size_t>(rows * cols), NAN), rows, cols};
   }
   static WeightSource source(const Values& v, DType stored) {
-    return {v.rows, v.cols, stored, [&v](int64_t first, int64_t count, float* out) {
-              std::copy_n(v.v.data() + first * v.cols, count * v.cols, out);
-            }};
+    const auto read = [&v](int64_t first, int64_t count, float* out) {
+      std::copy_n(v.v.data() + first * v.cols, count * v.cols, out);
+    };
+    return {.cols = v.cols, .parts = {{.rows = v.rows, .stored = stored, .read = read}}};
   }
   static void round_bf16(Values& v) {
     for (float& f : v.v) f = bf16_to_f32(f32_to_bf16(f));

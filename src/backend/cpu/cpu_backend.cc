@@ -27,16 +27,17 @@ class CpuBackend final : public Backend {
       : kernels_(choose_kernels(isa)), pool_(threads), buffers_(static_cast<size_t>(pool_.threads())) {}
 
   Weight pack(const WeightSource& source) override {
-    const DType dtype = source.stored == DType::kBF16 ? DType::kBF16 : DType::kF32;
-    void* data = hold(packed_bytes(source.rows, source.cols, dtype));
+    const bool bf16 = std::ranges::all_of(source.parts, [](const auto& p) { return p.stored == DType::kBF16; });
+    const DType dtype = bf16 ? DType::kBF16 : DType::kF32;
+    void* data = hold(packed_bytes(source.rows(), source.cols, dtype));
     pack_panels(source, dtype, data, pool_);
-    return {data, source.rows, source.cols, dtype};
+    return {data, source.rows(), source.cols, dtype};
   }
 
   Weight pack_plain(const WeightSource& source) override {
-    void* data = hold(source.rows * source.cols * 4);
-    source.read(0, source.rows, static_cast<float*>(data));
-    return {data, source.rows, source.cols, DType::kF32};
+    void* data = hold(source.rows() * source.cols * 4);
+    source.read(0, source.rows(), static_cast<float*>(data));
+    return {data, source.rows(), source.cols, DType::kF32};
   }
 
   std::shared_ptr<void> allocate(int64_t bytes) override { return allocate_host(bytes); }

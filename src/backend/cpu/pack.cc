@@ -26,10 +26,10 @@ int64_t packed_bytes(int64_t rows, int64_t cols, DType dtype) {
 void pack_panels(const WeightSource& source, DType dtype, void* out, ThreadPool& pool) {
   const int64_t cols = source.cols, values = panel_values(cols, dtype);
   std::vector<std::vector<float>> buffers(static_cast<size_t>(pool.threads()));
-  pool.run(panels_of(source.rows), [&](int64_t panel, int worker) {
+  pool.run(panels_of(source.rows()), [&](int64_t panel, int worker) {
     std::vector<float>& rows = buffers[static_cast<size_t>(worker)];
     rows.resize(static_cast<size_t>(kPanel * cols));
-    const int64_t first = panel * kPanel, count = std::min(kPanel, source.rows - first);
+    const int64_t first = panel * kPanel, count = std::min(kPanel, source.rows() - first);
     source.read(first, count, rows.data());
     if (dtype == DType::kBF16) {
       uint16_t* to = static_cast<uint16_t*>(out) + panel * values;

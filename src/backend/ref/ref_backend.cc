@@ -47,11 +47,11 @@ class RefBackend final : public Backend {
   Weight pack(const WeightSource& source) override { return pack_plain(source); }
 
   Weight pack_plain(const WeightSource& source) override {
-    const int64_t bytes = source.rows * source.cols * 4;
+    const int64_t bytes = source.rows() * source.cols * 4;
     memory_.push_back(allocate_host(bytes));
     weight_bytes_ += bytes;
-    source.read(0, source.rows, static_cast<float*>(memory_.back().get()));
-    return {memory_.back().get(), source.rows, source.cols, DType::kF32};
+    source.read(0, source.rows(), static_cast<float*>(memory_.back().get()));
+    return {memory_.back().get(), source.rows(), source.cols, DType::kF32};
   }
 
   std::shared_ptr<void> allocate(int64_t bytes) override { return allocate_host(bytes); }
