@@ -141,7 +141,7 @@ struct EngineOptions {
   int threads = 0;              // 0: one per core
   int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
-  std::string isa;              // "" = best of this CPU; "portable", "avx2", "avx512" to force one
+  std::string isa;              // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
   /// Called during load with the fraction done, 0 … 1, from the loading thread.
   std::function<void(double)> on_progress;
 };

@@ -31,9 +31,9 @@ void add_engine_flags(CLI::App& command, EngineFlags& flags) {
   add("--backend", o.backend, "cpu, or ref: plain float32, slow, the oracle")
       ->type_name("NAME")
       ->check(CLI::IsMember({"cpu", "ref", "cuda"}));
-  add("--isa", o.isa, "instruction set: portable, avx2 or avx512 (default: the best of this CPU)")
+  add("--isa", o.isa, "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"portable", "avx2", "avx512"}));
+      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
 }
 
 std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags) {
