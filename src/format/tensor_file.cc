@@ -52,7 +52,35 @@ std::map<std::string, std::string> read_weight_map(const std::string& index_path
   return files;
 }
 
+struct TypeRow {
+  FileType type;
+  const char* name;
+  int64_t bytes;
+};
+constexpr TypeRow kTypes[] = {
+    {FileType::kF32, "F32", 4},       {FileType::kF16, "F16", 2},        {FileType::kBF16, "BF16", 2},
+    {FileType::kI8, "I8", 1},         {FileType::kU8, "U8", 1},          {FileType::kI16, "I16", 2},
+    {FileType::kI32, "I32", 4},       {FileType::kU32, "U32", 4},        {FileType::kI64, "I64", 8},
+    {FileType::kF64, "F64", 8},       {FileType::kF8E4M3, "F8_E4M3", 1}, {FileType::kF8E5M2, "F8_E5M2", 1},
+    {FileType::kBool, "BOOL", 1},     {FileType::kQ4_0, "Q4_0", 0},      {FileType::kQ4_1, "Q4_1", 0},
+    {FileType::kQ5_0, "Q5_0", 0},     {FileType::kQ5_1, "Q5_1", 0},      {FileType::kQ8_0, "Q8_0", 0},
+    {FileType::kQ4_K, "Q4_K", 0},     {FileType::kQ5_K, "Q5_K", 0},      {FileType::kQ6_K, "Q6_K", 0},
+    {FileType::kIQ4_NL, "IQ4_NL", 0},
+};
+
 }  // namespace
+
+const char* to_string(FileType type) {
+  for (const TypeRow& row : kTypes)
+    if (row.type == type) return row.name;
+  return "?";
+}
+
+int64_t type_bytes(FileType type) {
+  for (const TypeRow& row : kTypes)
+    if (row.type == type) return row.bytes;
+  return 0;
+}
 
 int64_t FileTensor::elements() const {
   int64_t n = 1;
