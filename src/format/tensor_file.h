@@ -42,12 +42,21 @@ enum class FileType : uint8_t {
 const char* to_string(FileType type);  // "F32", "BF16", … as the file spells it
 int64_t type_bytes(FileType type);     // of one value; not for block types
 
+/// How a file's order of values differs from the published checkpoint's, which FileTensor::shape speaks of.
+/// Undone where rows are read (format/affine.h).
+enum class StoredOrder : uint8_t {
+  kAsPublished,
+  kChannelsFirst,  // a row of pixels is [3][pixels], published [pixels][3]
+  kAxesFirst       // [2][n][d], published [n][2][d]
+};
+
 /// One tensor as it lies in its file. Views into the store's maps.
 struct FileTensor {
   std::string name;  // as the file spells it
   std::string file;  // path, for errors
   FileType type = FileType::kF32;
-  std::vector<int64_t> shape;
+  StoredOrder order = StoredOrder::kAsPublished;
+  std::vector<int64_t> shape;      // as published
   std::span<const uint8_t> bytes;  // row-major, little-endian; may be unaligned
 
   int64_t elements() const;

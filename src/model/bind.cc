@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "format/affine.h"
+#include "format/blocks.h"
 #include "model/model.h"
 #include "model/names.h"
 
@@ -133,13 +134,22 @@ class Binder {
     return backend_.pack(whole);
   }
 
-  // One published matrix: plain, or affine-quantised (formats.md §4).
+  // One published matrix: plain, in blocks (formats.md §3), or affine-quantised (§4).
   WeightPart part(const std::string& name) {
     const FileTensor& t = find(name);
     const int64_t rows = expected_.at(name)[0], cols = expected_.at(name)[1];
-    if (t.type != FileType::kU32)
-      return {rows, t.type == FileType::kBF16 ? DType::kBF16 : DType::kF32,
-              [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
+    if (t.type != FileType::kU32) {
+      WeightPart p{rows, t.type == FileType::kBF16 ? DType::kBF16 : DType::kF32,
+                   [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
+      // Blocks of permuted columns would not be blocks: such a matrix is opened.
+      if (is_block_type(t.type) && t.order == StoredOrder::kAsPublished) {
+        p.quant = block_layout(t.type);
+        p.read_quant = [&t, cols](int64_t row, const QuantRow& out) {
+          read_block_row(t.type, t.bytes.data() + row * row_bytes(t.type, cols), cols, out);
+        };
+      }
+      return p;
+    }
     const std::string module = name.substr(0, name.size() - std::string("weight").size());
     const FileTensor *scales = store_.find(module + "scales"), *biases = store_.find(module + "biases");
     if (scales == nullptr || biases == nullptr)
@@ -148,11 +158,16 @@ class Binder {
                   t.name, module, scales == nullptr ? "scales" : "biases");
     const auto [bits, group] = affine_shape(t, *scales, cols);
     check_affine(t, *scales, *biases, bits, group, rows, cols);
-    return {rows, DType::kBF16,
-            [&t, scales, biases, bits = bits, group = group, rows, cols](int64_t first, int64_t count,
-                                                                         float* out) {
-              dequantize_affine(t, *scales, *biases, bits, group, rows, cols, first, count, out);
-            }};
+    WeightPart p{rows, DType::kBF16,
+                 [&t, scales, biases, bits = bits, group = group, rows, cols](int64_t first, int64_t count,
+                                                                              float* out) {
+                   dequantize_affine(t, *scales, *biases, bits, group, rows, cols, first, count, out);
+                 }};
+    p.quant = affine_layout(bits, group, scales->type, biases->type);
+    p.read_quant = [&t, scales, biases, bits = bits, group = group, cols](int64_t row, const QuantRow& out) {
+      read_affine_row(t, *scales, *biases, bits, group, cols, row, out);
+    };
+    return p;
   }
 
   // Index of the frequencies for this kind of layer and width, made when first asked for:
