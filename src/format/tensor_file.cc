@@ -137,28 +137,33 @@ void TensorStore::add_file(const std::string& path) {
   for (SafetensorsEntry& entry : header.entries) {
     const std::string canonical = canonical_name(entry.tensor.name);
     if (canonical.empty()) continue;
-    if (const auto other = tensors_.find(canonical); other != tensors_.end())
-      throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice, also as {} in {}", path,
-                  printable(entry.tensor.name), printable(other->second.name), other->second.file);
-    if (unknown_types_.contains(canonical))
-      throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice", path, printable(entry.tensor.name));
-    if (entry.known_type)
-      tensors_.emplace(canonical, std::move(entry.tensor));
-    else
-      unknown_types_.emplace(canonical,
-                             fmt::format("{}: tensor {} has type {}", path, printable(entry.tensor.name),
-                                         printable(entry.type_name)));
+    const std::string unknown =
+        entry.known_type ? ""
+                         : fmt::format("{}; use a BF16, F16 or F32 checkpoint", printable(entry.type_name));
+    add(canonical, std::move(entry.tensor), unknown);
   }
   metadata_.merge(header.metadata);  // the first file's entry stays
   maps_.push_back(std::move(map));
+}
+
+void TensorStore::add(const std::string& canonical, FileTensor tensor, const std::string& unknown_type) {
+  if (const auto other = tensors_.find(canonical); other != tensors_.end())
+    throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice, also as {} in {}", tensor.file,
+                printable(tensor.name), printable(other->second.name), other->second.file);
+  if (unknown_types_.contains(canonical))
+    throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice", tensor.file, printable(tensor.name));
+  if (unknown_type.empty())
+    tensors_.emplace(canonical, std::move(tensor));
+  else
+    unknown_types_.emplace(canonical, fmt::format("{}: this version cannot read tensor {} of type {}",
+                                                  tensor.file, printable(tensor.name), unknown_type));
 }
 
 const FileTensor* TensorStore::find(std::string_view canonical) const {
   const auto it = tensors_.find(canonical);
   if (it != tensors_.end()) return &it->second;
   if (const auto unknown = unknown_types_.find(canonical); unknown != unknown_types_.end())
-    throw_error(ErrorKind::kBadModel, "{}, which this version cannot read; use a BF16, F16 or F32 checkpoint",
-                unknown->second);
+    throw Error(ErrorKind::kBadModel, unknown->second);
   return nullptr;
 }
 

@@ -18,8 +18,8 @@ class Binder {
  public:
   Binder(const ModelConfig& config, const TensorStore& store, Backend& backend,
          const std::function<void(double)>& progress)
-      : config_(config), store_(store), backend_(backend), progress_(progress) {
-    for (const ExpectedTensor& e : expected_tensors(config)) expected_.emplace(e.name, e.shape);
+      : config_(as_stored(config, store)), store_(store), backend_(backend), progress_(progress) {
+    for (const ExpectedTensor& e : expected_tensors(config_)) expected_.emplace(e.name, e.shape);
     for (const auto& [name, tensor] : store.tensors())
       total_bytes_ += static_cast<int64_t>(tensor.bytes.size());
   }
@@ -32,10 +32,8 @@ class Binder {
     const Weight final_norm = plain("model.language_model.norm.weight");
     for (size_t i = 0; i < m.layers.size(); ++i)
       m.layers[i].next_norm = i + 1 < m.layers.size() ? m.layers[i + 1].attn_norm : final_norm;
-    if (config_.mm_embed > 0 && store_.find("model.embed_vision.embedding_projection.weight") != nullptr)
-      m.vision = vision();
-    if (config_.audio_samples_per_token > 0 &&
-        store_.find("model.embed_audio.embedding_projection.weight") != nullptr)
+    if (config_.mm_embed > 0) m.vision = vision();
+    if (config_.audio_samples_per_token > 0)
       m.audio_projection = matrix({"model.embed_audio.embedding_projection.weight"});
     if (progress_) progress_(1.0);
     return m;
@@ -46,24 +44,17 @@ class Binder {
     const std::string prefix = fmt::format("model.language_model.layers.{}.", index);
     const auto name = [&prefix](const char* leaf) { return prefix + leaf; };
     const LayerConfig& c = config_.layers[static_cast<size_t>(index)];
-    // The tensor list decides whether V is K, not the config: any layer that has a v_proj uses it. Sliding
-    // layers of this model always have one.
-    const bool has_v = store_.find(name("self_attn.v_proj.weight")) != nullptr;
-    if (!has_v && c.sliding && !c.v_is_k) find(name("self_attn.v_proj.weight"));
-    if (has_v)
-      expected_.try_emplace(name("self_attn.v_proj.weight"), expected_.at(name("self_attn.k_proj.weight")));
-
     Layer l;
     l.shape = {.q_heads = config_.q_heads,
                .kv_heads = c.kv_heads,
                .head_dim = c.head_dim,
-               .v_is_k = !has_v,
+               .v_is_k = c.v_is_k,
                .window = c.sliding ? config_.window : 0,
                .norm_eps = config_.rms_eps};
     l.rope = rope_index(m, c.sliding, c.head_dim);
     l.attn_norm = plain(name("input_layernorm.weight"));
     std::vector<std::string> qkv = {name("self_attn.q_proj.weight"), name("self_attn.k_proj.weight")};
-    if (has_v) qkv.push_back(name("self_attn.v_proj.weight"));
+    if (!c.v_is_k) qkv.push_back(name("self_attn.v_proj.weight"));
     l.w_qkv = matrix(qkv);
     l.q_norm = plain(name("self_attn.q_norm.weight"));
     l.k_norm = plain(name("self_attn.k_norm.weight"));
@@ -103,7 +94,7 @@ class Binder {
     if (!quantised && t->shape != expected_.at(name))
       throw_error(
           ErrorKind::kBadModel,
-          "{}: tensor {} is {}, config.json asks for {}; weights and config.json belong to different models. "
+          "{}: tensor {} is {}, the config asks for {}; weights and config belong to different models. "
           "Run: tessera inspect {}",
           t->file, t->name, t->shape_text(), shape_text(expected_.at(name)), config_.path);
     done_bytes_ += static_cast<int64_t>(t->bytes.size());
@@ -190,7 +181,7 @@ class Binder {
     return at->second;
   }
 
-  const ModelConfig& config_;
+  const ModelConfig config_;
   const TensorStore& store_;
   Backend& backend_;
   const std::function<void(double)>& progress_;
