@@ -3,6 +3,7 @@
 // with random blocks.
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <random>
 
 #include "support/gguf_bytes.h"
@@ -174,6 +175,10 @@ struct BlockKind {
   std::vector<size_t> scales;
   float typical;  // magnitude of code * sub-scale
 };
+
+inline void PrintTo(const BlockKind& kind, std::ostream* out) {
+  *out << kind.name;
+}
 
 inline std::vector<BlockKind> block_kinds() {
   return {{"Q4_0", 2, 32, 18, {0}, 4.6F},      {"Q4_1", 3, 32, 20, {0, 2}, 8},
