@@ -10,8 +10,18 @@ const std::vector<int> kBudgets = {70, 140, 280, 560, 1120};
 }  // namespace
 
 void add_model_flag(CLI::App& command, std::string& model) {
-  command.add_option("-m,--model", model, "model directory (config.json, tokenizer.json, *.safetensors)")
-      ->type_name("DIR");
+  command
+      .add_option("-m,--model", model,
+                  "model: a directory (config.json, tokenizer.json, *.safetensors) or a .gguf file")
+      ->type_name("PATH");
+}
+
+void add_mmproj_flag(CLI::App& command, std::string& mmproj) {
+  command
+      .add_option("--mmproj", mmproj,
+                  "vision and audio of a .gguf model (default: the mmproj*.gguf beside it)")
+      ->type_name("FILE")
+      ->group("Engine");
 }
 
 void add_engine_flags(CLI::App& command, EngineFlags& flags) {
@@ -34,6 +44,7 @@ void add_engine_flags(CLI::App& command, EngineFlags& flags) {
   add("--isa", o.isa, "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
+  add_mmproj_flag(command, o.mmproj_path);
 }
 
 std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags) {
@@ -96,9 +107,9 @@ void add_media_flags(CLI::App& command, MediaFlags& flags) {
       ->group("Media");
 }
 
-void resolve(MediaFlags& flags, const ModelInfo& info) {
-  if (flags.image_budget == 0) flags.image_budget = info.default_image_budget;
-  flags.video.soft_token_budget = flags.frame_budget != 0 ? flags.frame_budget : info.default_video_budget;
+void resolve(MediaFlags& flags, const MediaBudgets& budgets) {
+  if (flags.image_budget == 0) flags.image_budget = budgets.image;
+  flags.video.soft_token_budget = flags.frame_budget != 0 ? flags.frame_budget : budgets.video_frame;
 }
 
 }  // namespace tessera::cli

@@ -13,11 +13,14 @@ namespace tessera::cli {
 /// -m/--model; "" = the default model (model_path.h).
 void add_model_flag(CLI::App& command, std::string& model);
 
-/// --ctx --threads --chunk --backend --isa
+/// --ctx --threads --chunk --backend --isa --mmproj
 struct EngineFlags {
   EngineOptions options;
 };
 void add_engine_flags(CLI::App& command, EngineFlags& flags);
+
+/// --mmproj, for commands that load or look at a model.
+void add_mmproj_flag(CLI::App& command, std::string& mmproj);
 
 /// Loads with a progress bar on stderr. Throws as Engine::load does.
 std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags);
@@ -41,6 +44,6 @@ struct MediaFlags {
 };
 void add_media_flags(CLI::App& command, MediaFlags& flags);
 /// Fills in what the user left open from the model.
-void resolve(MediaFlags& flags, const ModelInfo& info);
+void resolve(MediaFlags& flags, const MediaBudgets& budgets);
 
 }  // namespace tessera::cli
