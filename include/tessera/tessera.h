@@ -130,9 +130,13 @@ struct ModelInfo {
   std::vector<int32_t> end_tokens, suppressed_tokens;
   int default_image_budget = 280, default_video_budget = 70;
   Sampling default_sampling;  // generation_config.json; temperature 0 where it says do_sample false
-  /// Bytes of weights as the CPU backend holds them, and of the KV cache at `context_tokens`.
+  /// The KV cache's number format when EngineOptions::kv is "": "bf16" when weights are quantised, else
+  /// "f32".
+  std::string default_kv = "f32";
+  /// Bytes of weights as the CPU backend holds them, and of the KV cache at `context_tokens`; kv as in
+  /// EngineOptions, "": default_kv.
   int64_t weight_bytes = 0;
-  int64_t kv_bytes(int64_t context_tokens, int chunk_tokens = 512) const;
+  int64_t kv_bytes(int64_t context_tokens, int chunk_tokens = 512, const std::string& kv = "") const;
 };
 
 /// Reads headers and config only. `path`, `mmproj_path`: as Engine::load and EngineOptions take them. Throws
@@ -152,6 +156,7 @@ struct EngineOptions {
   int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
   std::string isa;              // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
+  std::string kv;  // KV cache: "f32", "bf16" or "q8_0" (9 bits a value); "": ModelInfo::default_kv
   /// The vision and audio tensors of a GGUF model. "": an mmproj*.gguf beside the model that is named after
   /// it, or the only one there; ModelInfo says which. Of another model: kBadModel. With a directory:
   /// kBadRequest.

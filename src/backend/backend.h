@@ -104,6 +104,10 @@ class Backend {
   virtual std::string describe() const = 0;
 };
 
+/// Bytes in which the cpu backend holds a quantised matrix of its own: about the file's, or as float32 where
+/// its kernels do not compute on the form.
+int64_t cpu_quant_bytes(const QuantLayout& layout, int64_t rows, int64_t cols);
+
 std::unique_ptr<Backend> make_ref_backend();
 /// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512". Throws Error(kBadRequest)
 /// for an isa that this CPU lacks.

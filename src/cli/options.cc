@@ -44,6 +44,9 @@ void add_engine_flags(CLI::App& command, EngineFlags& flags) {
   add("--isa", o.isa, "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
+  add("--kv", o.kv, "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models, else f32)")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember({"f32", "bf16", "q8_0"}));
   add_mmproj_flag(command, o.mmproj_path);
 }
 

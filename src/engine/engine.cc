@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/engine_impl.h"
+#include "engine/kv_cache.h"
 #include "engine/model_info.h"
 #include "engine/model_source.h"
 
@@ -52,7 +53,10 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   info.mmproj = source.mmproj;
   info.note = source.note;
   options = resolve(wanted, config);
-  const int64_t kv = info.kv_bytes(options.context_tokens, options.chunk_tokens),
+  if (options.kv.empty()) options.kv = options.backend == "ref" ? "f32" : info.default_kv;
+  if (options.backend == "ref" && kv_type(options.kv) != KvType::kF32)
+    throw_error(ErrorKind::kBadRequest, "kv {}: the ref backend keeps K and V in f32", options.kv);
+  const int64_t kv = info.kv_bytes(options.context_tokens, options.chunk_tokens, options.kv),
                 have = available_memory_bytes();
   const int64_t weights = options.backend == "ref" ? info.total_parameters * 4 : info.weight_bytes;
   if (have > 0 && weights + kv > have)

@@ -4,9 +4,11 @@
 
 #include "base/error.h"
 #include "engine/engine_impl.h"
+#include "engine/kv_cache.h"
 #include "engine/model_info.h"
 #include "engine/model_source.h"
 #include "format/affine.h"
+#include "format/blocks.h"
 #include "format/json.h"
 #include "model/names.h"
 
@@ -20,7 +22,8 @@ struct Found {
   std::string dtype;       // as ModelInfo::dtypes names it
   int64_t parameters = 0;  // logical: a packed module counts what it unpacks to
   int64_t file_bytes = 0;  // with scales and offsets
-  int64_t held_bytes = 0;  // by the CPU backend: BF16 as it is and affine as BF16, everything else as float32
+  int64_t held_bytes = 0;  // by the CPU backend: BF16 and quantised as they are, everything else as float32
+  bool quantised = false;
 };
 
 int64_t elements_of(const std::vector<int64_t>& shape) {
@@ -44,7 +47,9 @@ Found measure_affine(const TensorStore& store, const ExpectedTensor& expected, c
   const int64_t parameters = elements_of(expected.shape);
   return {fmt::format("affine {}-bit/{}", affine.bits, affine.group), parameters,
           static_cast<int64_t>(weight.bytes.size() + scales.bytes.size() + biases->bytes.size()),
-          2 * parameters};
+          cpu_quant_bytes(affine_layout(affine.bits, affine.group, scales.type, biases->type),
+                          expected.shape[0], expected.shape[1]),
+          true};
 }
 
 Found measure(const TensorStore& store, const ExpectedTensor& expected, const FileTensor& tensor) {
@@ -62,6 +67,9 @@ Found measure(const TensorStore& store, const ExpectedTensor& expected, const Fi
                 tensor.file, printable(tensor.name), tensor.shape_text(), wanted.shape_text());
   }
   const int64_t parameters = tensor.elements();
+  if (is_block_type(tensor.type) && tensor.shape.size() == 2)
+    return {to_string(tensor.type), parameters, static_cast<int64_t>(tensor.bytes.size()),
+            cpu_quant_bytes(block_layout(tensor.type), tensor.shape[0], tensor.shape[1]), true};
   return {to_string(tensor.type), parameters, static_cast<int64_t>(tensor.bytes.size()),
           parameters * (tensor.type == FileType::kBF16 ? 2 : 4)};
 }
@@ -96,12 +104,13 @@ void count(const ExpectedTensor& expected, int64_t parameters, ModelInfo& info) 
 
 }  // namespace
 
-int64_t ModelInfo::kv_bytes(int64_t context_tokens, int chunk_tokens) const {
+int64_t ModelInfo::kv_bytes(int64_t context_tokens, int chunk_tokens, const std::string& kv) const {
+  const KvType type = kv_type(kv.empty() ? default_kv : kv);
   const int64_t step = std::max<int64_t>(chunk_tokens, kMaxVisionBlock);
   int64_t bytes = 0;
   for (const LayerInfo& layer : layers) {
     const int64_t rows = layer.sliding ? std::min(context_tokens, window - 1 + step) : context_tokens;
-    bytes += 2 * rows * layer.kv_heads * layer.head_dim * static_cast<int64_t>(sizeof(float));  // K and V
+    bytes += 2 * rows * layer.kv_heads * kv_block_bytes(type, layer.head_dim) / kKvBlock;  // K and V
   }
   return bytes;
 }
@@ -139,6 +148,7 @@ ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& sto
     of_type.parameters += found.parameters;
     of_type.bytes += found.file_bytes;
     info.weight_bytes += found.held_bytes;
+    if (found.quantised && expected.block == TensorBlock::kLayer) info.default_kv = "bf16";
   }
   for (const auto& [name, of_type] : dtypes) info.dtypes.push_back(of_type);
   std::stable_sort(info.dtypes.begin(), info.dtypes.end(),

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/dtype.h"
+#include "base/error.h"
 
 namespace tessera {
 namespace {
@@ -14,7 +14,14 @@ int64_t blocks_of(int64_t tokens) {
 
 }  // namespace
 
-KvCache::KvCache(Backend& backend, const Model& model, int64_t sequences, int64_t context_tokens,
+KvType kv_type(const std::string& name) {
+  if (name == "f32") return KvType::kF32;
+  if (name == "bf16") return KvType::kBF16;
+  if (name == "q8_0") return KvType::kQ8;
+  throw_error(ErrorKind::kBadRequest, "kv '{}' is unknown; choose f32, bf16 or q8_0", name);
+}
+
+KvCache::KvCache(Backend& backend, const Model& model, KvType type, int64_t sequences, int64_t context_tokens,
                  int64_t max_step_tokens)
     : window_(model.config.window) {
   // The first row of a step sees window - 1 positions before it, while the step's last row is already
@@ -27,11 +34,12 @@ KvCache::KvCache(Backend& backend, const Model& model, int64_t sequences, int64_
   for (const Layer& l : model.layers) {
     const bool sliding = l.shape.window > 0;
     const int64_t blocks = sequences * (sliding ? ring : pages);
-    const int64_t bytes = blocks * kKvBlock * l.shape.kv_heads * l.shape.head_dim * dtype_bytes(DType::kF32);
+    const int64_t bytes = blocks * l.shape.kv_heads * kv_block_bytes(type, l.shape.head_dim);
     for (int i = 0; i < 2; ++i) memory_.push_back(backend.allocate(bytes));
     KvLayer kv;
-    kv.k = static_cast<float*>(memory_[memory_.size() - 2].get());
-    kv.v = static_cast<float*>(memory_.back().get());
+    kv.k = static_cast<uint8_t*>(memory_[memory_.size() - 2].get());
+    kv.v = static_cast<uint8_t*>(memory_.back().get());
+    kv.type = type;
     kv.kv_heads = l.shape.kv_heads;
     kv.head_dim = l.shape.head_dim;
     kv.ring_blocks = sliding ? ring : 0;

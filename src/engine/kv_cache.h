@@ -3,6 +3,7 @@
 // layout).
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend/backend.h"
@@ -10,11 +11,14 @@
 
 namespace tessera {
 
+/// "f32", "bf16" or "q8_0". Throws Error(kBadRequest) for another name.
+KvType kv_type(const std::string& name);
+
 class KvCache {
  public:
   /// Room for `sequences` conversations of `context_tokens`; steps of at most `max_step_tokens` rows a
   /// sequence. Memory is committed as positions are written. Throws Error(kTooLarge).
-  KvCache(Backend& backend, const Model& model, int64_t sequences, int64_t context_tokens,
+  KvCache(Backend& backend, const Model& model, KvType type, int64_t sequences, int64_t context_tokens,
           int64_t max_step_tokens);
 
   const std::vector<KvLayer>& layers() const { return layers_; }

@@ -29,7 +29,8 @@ ProbeResult probe(EngineImpl& engine, Sequence& sequence, const ProbeOptions& op
     out.hidden[static_cast<size_t>(layer)].assign(state.row(state.rows - rows), state.row(state.rows));
   });
 
-  KvCache kv(be, engine.model, 1, engine.options.context_tokens, engine.max_step_tokens());
+  KvCache kv(be, engine.model, kv_type(engine.options.kv), 1, engine.options.context_tokens,
+             engine.max_step_tokens());
   StepPlan plan;
   const auto step = [&](Backend& with, int64_t begin, int64_t end, bool all_rows) {
     plan.clear();

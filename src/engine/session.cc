@@ -111,7 +111,9 @@ Reply Session::Impl::generate(const GenerateOptions& options,
                                   std::min<int64_t>(sequence.size() + 512, parts.config.max_context))
                     : fmt::format("shorten it: the model's maximum is {}", parts.config.max_context));
   const std::lock_guard turn(parts.turn);
-  if (!kv) kv = std::make_unique<KvCache>(*parts.backend, parts.model, 1, context, parts.max_step_tokens());
+  if (!kv)
+    kv = std::make_unique<KvCache>(*parts.backend, parts.model, kv_type(parts.options.kv), 1, context,
+                                   parts.max_step_tokens());
 
   ReplyParser parser(parts.tokenizer, starts_in_thought());
   StopStrings stops(options.stop);

@@ -151,7 +151,7 @@ TEST(Sequence, CommonPrefixSeesContentAndKeepsBlocksWhole) {
 
 TEST(KvCache, ResumeOnlyWhereTheRingStillHoldsTheWindow) {
   EngineImpl& e = engine();  // window 16
-  const KvCache kv(*e.backend, e.model, 1, 2304, 64);
+  const KvCache kv(*e.backend, e.model, KvType::kF32, 1, 2304, 64);
   EXPECT_TRUE(kv.can_resume(0, 0));
   EXPECT_TRUE(kv.can_resume(100, 100));
   EXPECT_FALSE(kv.can_resume(101, 100));

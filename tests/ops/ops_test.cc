@@ -201,28 +201,73 @@ TEST_P(Ops, AddPositions) {
 }
 
 struct KvMemory {
-  std::vector<float> k, v;
+  std::vector<uint8_t> k, v;
   std::vector<int32_t> pages;
   KvLayer layer;
-  KvMemory(const HeadShape& s, int64_t sequences, int64_t context, int64_t ring_blocks) {
+  KvMemory(const HeadShape& s, KvType type, int64_t sequences, int64_t context, int64_t ring_blocks) {
     const int64_t per = (context + kKvBlock - 1) / kKvBlock,
                   blocks = sequences * (ring_blocks > 0 ? ring_blocks : per);
-    k.assign(static_cast<size_t>(blocks * kKvBlock * s.kv_heads * s.head_dim), 0);
+    k.assign(static_cast<size_t>(blocks * s.kv_heads * kv_block_bytes(type, s.head_dim)), 0);
     v = k;
     for (int64_t i = sequences * per; i > 0; --i)
       pages.push_back(static_cast<int32_t>(i - 1));  // not in order
-    layer = {k.data(), v.data(), s.kv_heads, s.head_dim, ring_blocks, pages.data(), per};
+    layer = {k.data(), v.data(), type, s.kv_heads, s.head_dim, ring_blocks, pages.data(), per};
   }
 };
 
 // rope_store and attend together: several steps of growing context, two sequences, ring and pages, vision
 // spans.
-TEST_P(Ops, Attention) {
+struct Geometry {
+  int64_t q_heads, kv_heads, head_dim, window;
+  bool v_is_k;
+};
+
+class OpsAttention : public Ops {
+ protected:
+  void check(const Geometry& g, KvType type, int64_t context, int64_t step, double limit, uint32_t s);
+};
+
+void OpsAttention::check(const Geometry& g, KvType type, int64_t context, int64_t step, double limit,
+                         uint32_t s) {
+  seed(s);
+  const HeadShape shape{g.q_heads, g.kv_heads, g.head_dim, g.v_is_k, g.window, 1e-6F};
+  const int64_t ring = g.window > 0 ? (g.window - 1 + step + 15) / 16 + 1 : 0;
+  KvMemory ref_kv(shape, KvType::kF32, 2, context, ring), cpu_kv(shape, type, 2, context, ring);
+  Values qn = values(1, g.head_dim), kn = values(1, g.head_dim), freq = values(1, g.head_dim / 2, 0.5F);
+  for (int64_t begin = 0; begin < context; begin += step) {
+    const int64_t n = std::min(step, context - begin);
+    StepPlan plan;
+    for (int32_t sequence : {1, 0})
+      for (int64_t p = begin; p < begin + n; ++p) {
+        plan.token.push_back(5);
+        plan.position.push_back(static_cast<int32_t>(p));
+        plan.sequence.push_back(sequence);
+        // in steps of 17 the last 9 rows are a vision block
+        plan.span_end.push_back(
+            static_cast<int32_t>(step == 17 && n == 17 && p >= begin + 8 ? begin + n - 1 : p));
+      }
+    const int64_t rows = plan.rows();
+    Values qkv = values(rows, shape.qkv_cols(), 2);
+    Values out[2] = {poison(rows, g.q_heads * g.head_dim), poison(rows, g.q_heads * g.head_dim)};
+    Backend* backends[2] = {ref_.get(), cpu_.get()};
+    for (int i = 0; i < 2; ++i) {
+      Backend& be = *backends[i];
+      const KvLayer& kv = i == 0 ? ref_kv.layer : cpu_kv.layer;
+      Values q = poison(rows, g.q_heads * g.head_dim), cos = poison(rows, g.head_dim / 2), sin = cos;
+      const RopeTable rope{cos.tensor(), sin.tensor()};
+      be.rope_angles(rope, be.pack_plain(source(freq, DType::kF32)), plan);
+      be.rope_store(q.tensor(), qkv.tensor(), shape, be.pack_plain(source(qn, DType::kF32)),
+                    be.pack_plain(source(kn, DType::kF32)), rope, plan, kv);
+      be.attend(out[i].tensor(), q.tensor(), shape, kv, plan);
+    }
+    expect_close(out[1], out[0], limit,
+                 fmt::format("attention heads {}/{} x {}, window {}, rows {} from {}", g.q_heads, g.kv_heads,
+                             g.head_dim, g.window, n, begin));
+  }
+}
+
+TEST_P(OpsAttention, EqualsRef) {
   uint32_t s = 600;
-  struct Geometry {
-    int64_t q_heads, kv_heads, head_dim, window;
-    bool v_is_k;
-  };
   for (const Geometry g : {Geometry{4, 2, 16, 16, false},
                            {4, 1, 32, 0, true},
                            {16, 8, 256, 40, false},
@@ -230,46 +275,30 @@ TEST_P(Ops, Attention) {
                            {6, 3, 24, 7, false},
                            {6, 2, 20, 0, false},
                            {3, 3, 2, 5, true}})
-    for (const int64_t step : {1, 2, 3, 17, 64}) {
-      seed(s++);
-      const HeadShape shape{g.q_heads, g.kv_heads, g.head_dim, g.v_is_k, g.window, 1e-6F};
-      const int64_t context = 90, ring = g.window > 0 ? (g.window - 1 + step + 15) / 16 + 1 : 0;
-      KvMemory ref_kv(shape, 2, context, ring), cpu_kv(shape, 2, context, ring);
-      Values qn = values(1, g.head_dim), kn = values(1, g.head_dim), freq = values(1, g.head_dim / 2, 0.5F);
-      for (int64_t begin = 0; begin < context; begin += step) {
-        const int64_t n = std::min(step, context - begin);
-        StepPlan plan;
-        for (int32_t sequence : {1, 0})
-          for (int64_t p = begin; p < begin + n; ++p) {
-            plan.token.push_back(5);
-            plan.position.push_back(static_cast<int32_t>(p));
-            plan.sequence.push_back(sequence);
-            // in steps of 17 the last 9 rows are a vision block
-            plan.span_end.push_back(
-                static_cast<int32_t>(step == 17 && n == 17 && p >= begin + 8 ? begin + n - 1 : p));
-          }
-        const int64_t rows = plan.rows();
-        Values qkv = values(rows, shape.qkv_cols(), 2);
-        Values out[2] = {poison(rows, g.q_heads * g.head_dim), poison(rows, g.q_heads * g.head_dim)};
-        Backend* backends[2] = {ref_.get(), cpu_.get()};
-        for (int i = 0; i < 2; ++i) {
-          Backend& be = *backends[i];
-          const KvLayer& kv = i == 0 ? ref_kv.layer : cpu_kv.layer;
-          Values q = poison(rows, g.q_heads * g.head_dim), cos = poison(rows, g.head_dim / 2), sin = cos;
-          const RopeTable rope{cos.tensor(), sin.tensor()};
-          be.rope_angles(rope, be.pack_plain(source(freq, DType::kF32)), plan);
-          be.rope_store(q.tensor(), qkv.tensor(), shape, be.pack_plain(source(qn, DType::kF32)),
-                        be.pack_plain(source(kn, DType::kF32)), rope, plan, kv);
-          be.attend(out[i].tensor(), q.tensor(), shape, kv, plan);
-        }
-        expect_close(out[1], out[0], 1e-5,
-                     fmt::format("attention heads {}/{} x {}, window {}, rows {} from {}", g.q_heads,
-                                 g.kv_heads, g.head_dim, g.window, n, begin));
-      }
+    for (const int64_t step : {1, 2, 3, 17, 64}) check(g, KvType::kF32, 90, step, 1e-5, s++);
+}
+
+// Contexts of several segments, whose results are merged; rows one by one, where segments are spread over
+// threads, too.
+TEST_P(OpsAttention, LongContexts) {
+  uint32_t s = 700;
+  for (const Geometry g : {Geometry{4, 1, 32, 0, true}, {4, 2, 16, 700, false}})
+    for (const int64_t step : {1, 17, 300}) check(g, KvType::kF32, 1300, step, 1e-5, s++);
+}
+
+// Keys and values are rounded: relative errors of 2^-9 and of half a step of 1/127 of a group's largest.
+TEST_P(OpsAttention, NarrowCaches) {
+  uint32_t s = 800;
+  for (const Geometry g :
+       {Geometry{4, 1, 64, 0, true}, {4, 2, 256, 40, false}, {6, 3, 24, 7, false}, {2, 1, 512, 0, false}})
+    for (const int64_t step : {1, 17, 64}) {
+      check(g, KvType::kBF16, 90, step, 0.01, s++);
+      check(g, KvType::kQ8, 90, step, 0.02, s++);
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, Ops, testing::ValuesIn(isas()), [](const auto& i) { return i.param; });
+INSTANTIATE_TEST_SUITE_P(Cpu, OpsAttention, testing::ValuesIn(isas()), [](const auto& i) { return i.param; });
 
 TEST(Backends, UnknownIsaIsRefused) {
   EXPECT_THROW(make_cpu_backend(1, "mmx"), Error);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/attention.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/tiling.h"
 #include "backend/cpu/weights.h"
@@ -122,19 +123,22 @@ class CpuBackend final : public Backend {
       }
       const float* k0 = in + s.q_heads * hd;
       const float* v0 = s.v_is_k ? k0 : k0 + s.kv_heads * hd;
-      thread_local std::vector<float> key;
+      thread_local std::vector<float> key, value;
       key.resize(static_cast<size_t>(hd));
+      value.resize(static_cast<size_t>(hd));
       for (int64_t h = 0; h < s.kv_heads; ++h) {
         const int64_t at = kv.block_offset(plan.sequence[r], plan.position[r], h);
-        kernels_.rms_norm(kv.v + at + j * hd, v0 + h * hd, nullptr, hd, s.norm_eps);
+        kernels_.rms_norm(value.data(), v0 + h * hd, nullptr, hd, s.norm_eps);
         kernels_.rms_norm(key.data(), k0 + h * hd, floats(k_norm), hd, s.norm_eps);
         kernels_.rotate(key.data(), cos, sin, hd);
-        for (int64_t d = 0; d < hd; ++d) kv.k[at + d * kKvBlock + j] = key[static_cast<size_t>(d)];
+        store_kv(kv.type, kv.k + at, kv.v + at, j, hd, key.data(), value.data());
       }
     });
   }
 
-  void attend(Tensor y, Tensor q, const HeadShape& s, const KvLayer& kv, const StepPlan& plan) override;
+  void attend(Tensor y, Tensor q, const HeadShape& s, const KvLayer& kv, const StepPlan& plan) override {
+    attention_.run(y, q, s, kv, plan);
+  }
 
   void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
                      float eps) override {
@@ -250,62 +254,12 @@ class CpuBackend final : public Backend {
     std::shared_ptr<void> memory;
     int64_t bytes = 0;
   };
+  Attention attention_{kernels_, pool_};
   std::array<Activations, 2> activations_;
   std::deque<PackedWeight> weights_;  // addresses stay
   std::vector<std::shared_ptr<void>> memory_;
   int64_t weight_bytes_ = 0;
 };
-
-// An item is one KV head and some neighbouring rows of one sequence: all query heads that share the KV head,
-// for as many rows as fit kMaxQueries. A single row is cut by query heads instead, so that every thread has
-// work when decoding.
-void CpuBackend::attend(Tensor y, Tensor q, const HeadShape& s, const KvLayer& kv, const StepPlan& plan) {
-  struct Item {
-    int64_t row, rows, kv_head, first_query, queries;  // queries: heads of this KV head, from first_query
-  };
-  const int64_t group = s.q_heads / s.kv_heads, rows = plan.rows();
-  const int64_t fair = (group * s.kv_heads * rows + 2 * pool_.threads() - 1) / (2 * pool_.threads());
-  const int64_t heads = std::min({group, kMaxQueries, std::max<int64_t>(1, fair)});
-  const int64_t tile_rows = std::max<int64_t>(1, std::min(kMaxQueries / heads, (fair + heads - 1) / heads));
-  std::vector<Item> items;
-  for (int64_t r = 0; r < rows;) {
-    int64_t n = 1;
-    while (n < tile_rows && r + n < rows && plan.sequence[r + n] == plan.sequence[r]) ++n;
-    for (int64_t h = 0; h < s.kv_heads; ++h)
-      for (int64_t g = 0; g < group; g += heads) items.push_back({r, n, h, g, std::min(heads, group - g)});
-    r += n;
-  }
-  pool_.run(static_cast<int64_t>(items.size()), [&](int64_t index, int worker) {
-    const Item& item = items[static_cast<size_t>(index)];
-    std::array<const float*, kMaxQueries> in{};
-    std::array<float*, kMaxQueries> out{};
-    std::array<int64_t, kMaxQueries> lo{}, hi{};
-    int64_t m = 0, first = INT64_MAX, last = 0;
-    for (int64_t r = item.row; r < item.row + item.rows; ++r)
-      for (int64_t g = 0; g < item.queries; ++g, ++m) {
-        const int64_t head = item.kv_head * group + item.first_query + g;
-        in[m] = q.row(r) + head * s.head_dim;
-        out[m] = y.row(r) + head * s.head_dim;
-        lo[m] = s.window > 0 ? std::max<int64_t>(0, plan.position[r] - s.window + 1) : 0;
-        hi[m] = (s.window > 0 ? plan.span_end[r] : plan.position[r]) + 1;
-        first = std::min(first, lo[m]);
-        last = std::max(last, hi[m]);
-      }
-    const int64_t stride = (last - first / kKvBlock * kKvBlock + kKvBlock - 1) / kKvBlock * kKvBlock;
-    float* scores = buffer(worker, m * (stride + s.head_dim));
-    kernels_.attend({.kv = &kv,
-                     .sequence = plan.sequence[item.row],
-                     .kv_head = item.kv_head,
-                     .queries = m,
-                     .head_dim = s.head_dim,
-                     .q = in.data(),
-                     .y = out.data(),
-                     .lo = lo.data(),
-                     .hi = hi.data(),
-                     .scores = scores,
-                     .sums = scores + m * stride});
-  });
-}
 
 }  // namespace
 }  // namespace cpu

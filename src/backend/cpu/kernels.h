@@ -42,16 +42,21 @@ struct QuantGemmArgs {
   float* tile = nullptr;  // [rows, panels * 16]
 };
 
-// One tile of queries that share a KV head of one sequence. Query m sees positions [lo[m], hi[m]).
+// One tile of queries that share a KV head of one sequence, against one segment: positions [first, first +
+// kSegment). Query m sees those of [lo[m], hi[m]) that are in it. What comes out is not yet divided by the
+// sum.
 struct AttendArgs {
   const KvLayer* kv = nullptr;
   int64_t sequence = 0, kv_head = 0, queries = 0, head_dim = 0;
+  int64_t first = 0;                // a multiple of kSegment
   const float* const* q = nullptr;  // [queries] -> [head_dim]
-  float* const* y = nullptr;        // [queries] -> [head_dim]
   const int64_t* lo = nullptr;
   const int64_t* hi = nullptr;
-  float* scores = nullptr;  // [queries][attend_score_stride(lo, hi)]
-  float* sums = nullptr;    // [queries][head_dim]
+  float* scores = nullptr;  // [queries][kSegment]
+  float* opened = nullptr;  // [4][head_dim][16]: blocks of K or V as float32
+  float* top = nullptr;     // out [queries]: largest score; -infinity when the query sees nothing here
+  float* sum = nullptr;     // out [queries]: sum of exp(score - top)
+  float* sums = nullptr;    // out [queries][head_dim]: sum of exp(score - top) * V
 };
 
 /// kIq4Values + 128.
@@ -65,6 +70,7 @@ struct Kernels {
   void (*quantize_row)(ActChunk* out, int64_t stride, const float* x, int64_t k, const QuantLayout& layout);
   void (*quant_gemm)(const QuantGemmArgs& args);
   void (*attend)(const AttendArgs& args);
+  void (*mix)(float* y, float a, const float* x, float b, int64_t n);  // y = y * a + x * b
   // y = x * (mean(x²) + eps)^-1/2 * w; w may be null; y may be x.
   void (*rms_norm)(float* y, const float* x, const float* w, int64_t n, float eps);
   // x = (x + rms_norm(y) * w) * scale

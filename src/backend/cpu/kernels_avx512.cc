@@ -57,7 +57,6 @@ inline void widen_f16(const uint16_t* from, float* to) {
   _mm512_storeu_ps(to,
                    _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
 }
-
 #include "backend/cpu/quant_kernels.inc"
 
 }  // namespace

@@ -45,7 +45,6 @@ inline IVec widen_bytes(const uint8_t* from) {
 inline void widen_f16(const uint16_t* from, float* to) {
   for (int i = 0; i < 16; ++i) to[i] = f16_to_f32(from[i]);
 }
-
 #include "backend/cpu/quant_kernels.inc"
 
 }  // namespace

@@ -4,7 +4,10 @@
 
 namespace tessera::cpu {
 
-inline constexpr int64_t kPanel = 16;       // output rows of a weight panel (docs/DESIGN.md, CPU weights)
+inline constexpr int64_t kPanel = 16;  // output rows of a weight panel (docs/DESIGN.md, CPU weights)
+// Keys that share one softmax before segments are merged. A row's segments are cut at fixed positions, so
+// what it adds up, and in which order, does not depend on the step.
+inline constexpr int64_t kSegment = 512;
 inline constexpr int64_t kMaxQueries = 32;  // queries of one attention tile
 // Weight panels that a product's inner loops take at once, at most: the units of its work.
 inline constexpr int64_t kFloatTilePanels = 3, kQuantTilePanels = 4;

@@ -99,3 +99,12 @@ void unpack_row(const PackedWeight& w, int64_t row, float scale, float* out) {
 }
 
 }  // namespace tessera::cpu
+
+namespace tessera {
+
+int64_t cpu_quant_bytes(const QuantLayout& layout, int64_t rows, int64_t cols) {
+  if (!cpu::can_pack(layout, cols)) return rows * cols * dtype_bytes(DType::kF32);
+  return (rows + cpu::kPanel - 1) / cpu::kPanel * cpu::panel_shape(layout, cols).panel_bytes;
+}
+
+}  // namespace tessera

@@ -119,6 +119,7 @@ class RefBackend final : public Backend {
 
   void rope_store(Tensor q, Tensor qkv, const HeadShape& s, Weight q_norm, Weight k_norm, RopeTable rope,
                   const StepPlan& plan, const KvLayer& kv) override {
+    TS_CHECK(kv.type == KvType::kF32, "ref keeps K and V in float32");
     const int64_t hd = s.head_dim;
     std::vector<float> k(hd), v(hd);
     for (int64_t r = 0; r < plan.rows(); ++r) {
@@ -136,8 +137,8 @@ class RefBackend final : public Backend {
         const int64_t at = kv.block_offset(plan.sequence[r], plan.position[r], h),
                       j = plan.position[r] % kKvBlock;
         for (int64_t d = 0; d < hd; ++d) {
-          kv.k[at + d * kKvBlock + j] = k[d];
-          kv.v[at + j * hd + d] = v[d];
+          reinterpret_cast<float*>(kv.k + at)[d * kKvBlock + j] = k[d];
+          reinterpret_cast<float*>(kv.v + at)[j * hd + d] = v[d];
         }
       }
     }
@@ -154,7 +155,9 @@ class RefBackend final : public Backend {
         double top = -std::numeric_limits<double>::infinity(), total = 0;
         p.assign(last - first + 1, 0);
         for (int64_t j = first; j <= last; ++j) {
-          const float* k = kv.k + kv.block_offset(plan.sequence[r], j, group) + j % kKvBlock;
+          const float* k =
+              reinterpret_cast<const float*>(kv.k + kv.block_offset(plan.sequence[r], j, group)) +
+              j % kKvBlock;
           double score = 0;
           for (int64_t d = 0; d < hd; ++d) score += double{q.row(r)[h * hd + d]} * k[d * kKvBlock];
           top = std::max(top, p[j - first] = score);
@@ -162,7 +165,9 @@ class RefBackend final : public Backend {
         for (double& e : p) total += e = std::exp(e - top);
         sum.assign(hd, 0);
         for (int64_t j = first; j <= last; ++j) {
-          const float* v = kv.v + kv.block_offset(plan.sequence[r], j, group) + j % kKvBlock * hd;
+          const float* v =
+              reinterpret_cast<const float*>(kv.v + kv.block_offset(plan.sequence[r], j, group)) +
+              j % kKvBlock * hd;
           for (int64_t d = 0; d < hd; ++d) sum[d] += p[j - first] * v[d];
         }
         for (int64_t d = 0; d < hd; ++d) y.row(r)[h * hd + d] = static_cast<float>(sum[d] / total);
