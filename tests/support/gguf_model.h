@@ -206,24 +206,40 @@ inline std::string random_blocks(const BlockKind& kind, uint64_t cols, uint64_t 
   return bytes;
 }
 
-/// One sliding and one full layer of 256 columns and more, every matrix in random blocks of `kind`.
-inline GgufBytes quantised_gguf(const BlockKind& kind, uint32_t seed) {
+/// One sliding and one full layer of 256 columns and more: what K-quants need.
+inline GgufGeometry wide_geometry() {
   GgufGeometry g;
   g.hidden = 256, g.intermediate = 512, g.sliding_dim = 64, g.full_dim = 128, g.turning = 16;
   g.sliding = {1, 0};
+  return g;
+}
+
+/// As small as Q8_0 allows, for fuzzing to start from.
+inline GgufGeometry small_geometry() {
+  GgufGeometry g;
+  g.hidden = 32, g.intermediate = 32, g.q_heads = 2, g.sliding_kv = 1, g.turning = 2;
+  g.sliding = {1, 0};
+  return g;
+}
+
+/// Adds a tensor of random values around 1.
+inline void add_vector(GgufBytes& f, const std::string& name, uint64_t n, std::mt19937& random) {
+  std::uniform_real_distribution<float> near_one(0.8F, 1.2F);
+  std::vector<float> values(n);
+  for (float& v : values) v = near_one(random);
+  f.f32_tensor(name, {n}, values);
+}
+
+/// Every matrix in random blocks of `kind`; the tokenizer of the tiny fixture.
+inline GgufBytes quantised_gguf(const BlockKind& kind, uint32_t seed,
+                                const GgufGeometry& g = wide_geometry()) {
   GgufBytes f = gguf_header(g);
   std::mt19937 random(seed);
-  std::uniform_real_distribution<float> near_one(0.8F, 1.2F);
   const auto matrix = [&](const std::string& name, uint64_t cols, uint64_t rows) {
     f.tensor(name, {cols, rows}, kind.type, random_blocks(kind, cols, rows, random));
   };
-  const auto norm = [&](const std::string& name, uint64_t n) {
-    std::vector<float> values(n);
-    for (float& v : values) v = near_one(random);
-    f.f32_tensor(name, {n}, values);
-  };
   matrix("token_embd.weight", g.hidden, 1024);
-  norm("output_norm.weight", g.hidden);
+  add_vector(f, "output_norm.weight", g.hidden, random);
   f.f32_tensor("rope_freqs.weight", {g.full_dim / 2}, rope_freqs(g));
   for (size_t i = 0; i < g.sliding.size(); ++i) {
     const std::string p = "blk." + std::to_string(i) + ".";
@@ -231,10 +247,10 @@ inline GgufBytes quantised_gguf(const BlockKind& kind, uint32_t seed) {
                    kv = g.sliding[i] != 0 ? g.sliding_kv : g.full_kv;
     for (const char* name :
          {"attn_norm.weight", "post_attention_norm.weight", "ffn_norm.weight", "post_ffw_norm.weight"})
-      norm(p + name, g.hidden);
-    norm(p + "attn_q_norm.weight", dim);
-    norm(p + "attn_k_norm.weight", dim);
-    norm(p + "layer_output_scale.weight", 1);
+      add_vector(f, p + name, g.hidden, random);
+    add_vector(f, p + "attn_q_norm.weight", dim, random);
+    add_vector(f, p + "attn_k_norm.weight", dim, random);
+    add_vector(f, p + "layer_output_scale.weight", 1, random);
     matrix(p + "attn_q.weight", g.hidden, g.q_heads * dim);
     matrix(p + "attn_k.weight", g.hidden, kv * dim);
     if (g.sliding[i] != 0) matrix(p + "attn_v.weight", g.hidden, kv * dim);
@@ -243,6 +259,25 @@ inline GgufBytes quantised_gguf(const BlockKind& kind, uint32_t seed) {
     matrix(p + "ffn_up.weight", g.hidden, g.intermediate);
     matrix(p + "ffn_down.weight", g.intermediate, g.hidden);
   }
+  return f;
+}
+
+/// The mmproj of a model of `hidden` columns, matrices in random blocks of `kind`.
+inline GgufBytes quantised_mmproj(const BlockKind& kind, uint32_t seed, uint32_t hidden) {
+  GgufBytes f = mmproj_header(hidden);
+  std::mt19937 random(seed);
+  const auto matrix = [&](const std::string& name, std::vector<uint64_t> ne) {
+    const uint64_t rows = ne[1] * (ne.size() > 2 ? ne[2] : 1);
+    f.tensor(name, ne, kind.type, random_blocks(kind, ne[0], rows, random));
+  };
+  matrix("v.patch_embd.weight", {6912, hidden});
+  matrix("v.position_embd.weight", {hidden, 1120, 2});
+  matrix("mm.input_projection.weight", {hidden, hidden});
+  matrix("mm.a.input_projection.weight", {640, hidden});
+  add_vector(f, "v.patch_embd.bias", hidden, random);
+  for (const char* leaf : {".weight", ".bias"})
+    for (const std::string number : {"1", "2", "3"})
+      add_vector(f, "v.patch_norm." + number + leaf, number == "1" ? 6912 : hidden, random);
   return f;
 }
 
