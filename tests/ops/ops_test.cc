@@ -215,6 +215,39 @@ struct KvMemory {
   }
 };
 
+// A narrow cache as float32 in the layout of `to`; what it holds must be what `to` holds, rounded.
+void widen(const KvMemory& from, KvMemory& to) {
+  const int64_t hd = from.layer.head_dim, values = hd * kKvBlock, groups = (hd + kKvGroup - 1) / kKvGroup;
+  const int64_t bytes = kv_block_bytes(from.layer.type, hd);
+  for (const bool is_k : {true, false}) {
+    const uint8_t* in = is_k ? from.k.data() : from.v.data();
+    auto* out = reinterpret_cast<float*>(is_k ? to.k.data() : to.v.data());
+    const int64_t blocks = static_cast<int64_t>(from.k.size()) / bytes;
+    for (int64_t b = 0; b < blocks; ++b)
+      for (int64_t i = 0; i < values; ++i) {
+        float& exact = out[b * values + i];
+        float found = 0, limit = 0;
+        if (from.layer.type == KvType::kBF16) {
+          uint16_t bits = 0;
+          std::memcpy(&bits, in + b * bytes + 2 * i, 2);
+          found = bf16_to_f32(bits);
+          limit = std::fabs(exact) / 256;
+        } else {
+          const int64_t d = is_k ? i / kKvBlock : i % hd, j = is_k ? i % kKvBlock : i / hd;
+          float scale = 0;
+          std::memcpy(
+              &scale,
+              in + b * bytes + values + (is_k ? d / kKvGroup * kKvBlock + j : j * groups + d / kKvGroup) * 4,
+              4);
+          found = static_cast<float>(static_cast<int8_t>(in[b * bytes + i])) * scale;
+          limit = scale * 0.501F;
+        }
+        ASSERT_NEAR(found, exact, limit + 1e-6F * std::fabs(exact)) << (is_k ? "K " : "V ") << b << ' ' << i;
+        exact = found;
+      }
+  }
+}
+
 // rope_store and attend together: several steps of growing context, two sequences, ring and pages, vision
 // spans.
 struct Geometry {
@@ -249,6 +282,7 @@ void OpsAttention::check(const Geometry& g, KvType type, int64_t context, int64_
     const int64_t rows = plan.rows();
     Values qkv = values(rows, shape.qkv_cols(), 2);
     Values out[2] = {poison(rows, g.q_heads * g.head_dim), poison(rows, g.q_heads * g.head_dim)};
+    Values queries[2] = {poison(0, 0), poison(0, 0)};
     Backend* backends[2] = {ref_.get(), cpu_.get()};
     for (int i = 0; i < 2; ++i) {
       Backend& be = *backends[i];
@@ -258,8 +292,11 @@ void OpsAttention::check(const Geometry& g, KvType type, int64_t context, int64_
       be.rope_angles(rope, be.pack_plain(source(freq, DType::kF32)), plan);
       be.rope_store(q.tensor(), qkv.tensor(), shape, be.pack_plain(source(qn, DType::kF32)),
                     be.pack_plain(source(kn, DType::kF32)), rope, plan, kv);
-      be.attend(out[i].tensor(), q.tensor(), shape, kv, plan);
+      queries[i] = std::move(q);
     }
+    if (type != KvType::kF32) widen(cpu_kv, ref_kv);
+    ref_->attend(out[0].tensor(), queries[0].tensor(), shape, ref_kv.layer, plan);
+    cpu_->attend(out[1].tensor(), queries[1].tensor(), shape, cpu_kv.layer, plan);
     expect_close(out[1], out[0], limit,
                  fmt::format("attention heads {}/{} x {}, window {}, rows {} from {}", g.q_heads, g.kv_heads,
                              g.head_dim, g.window, n, begin));
@@ -286,14 +323,15 @@ TEST_P(OpsAttention, LongContexts) {
     for (const int64_t step : {1, 17, 300}) check(g, KvType::kF32, 1300, step, 1e-5, s++);
 }
 
-// Keys and values are rounded: relative errors of 2^-9 and of half a step of 1/127 of a group's largest.
+// Keys and values are rounded as their format says, and attention over them is that of ref over the same
+// values.
 TEST_P(OpsAttention, NarrowCaches) {
   uint32_t s = 800;
   for (const Geometry g :
        {Geometry{4, 1, 64, 0, true}, {4, 2, 256, 40, false}, {6, 3, 24, 7, false}, {2, 1, 512, 0, false}})
     for (const int64_t step : {1, 17, 64}) {
-      check(g, KvType::kBF16, 90, step, 0.01, s++);
-      check(g, KvType::kQ8, 90, step, 0.02, s++);
+      check(g, KvType::kBF16, 90, step, 1e-5, s++);
+      check(g, KvType::kQ8, 90, step, 1e-5, s++);
     }
 }
 
