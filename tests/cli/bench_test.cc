@@ -10,6 +10,8 @@ namespace {
 
 using nlohmann::json;
 
+const std::string kMini = TESSERA_SOURCE_DIR "/models/mini";
+
 std::vector<std::string> lines_of(const std::string& text) {
   std::istringstream in(text);
   std::vector<std::string> lines;
@@ -131,8 +133,7 @@ TEST(CliCompare, WrongCommandLines) {
   expect_usage_error(tessera({"compare", kTiny, kTiny, "--text", "-", "--ctx", "1"}), "--ctx");
   expect_error(tessera({"compare", kTiny, kTiny, "--text", "-"}), {"empty"});
   expect_error(tessera({"compare", kTiny, kTiny, "--text", "no/such/file"}), {"no/such/file"});
-  expect_error(tessera({"compare", kTiny, TESSERA_SOURCE_DIR "/models/mini", "--text", "-"}, "hello"),
-               {"vocabulary", "1024"});
+  expect_error(tessera({"compare", kTiny, kMini, "--text", "-"}, "hello"), {"vocabulary", "1024"});
 }
 
 }  // namespace

@@ -74,8 +74,8 @@ TEST(Bench, RefusesWhatCannotBeRun) {
 TEST(Stepper, ForgetsWhatWasOverwritten) {
   EngineImpl& impl = engine()->impl();
   Sequence sequence(impl.config, impl.tokenizer);
-  std::vector<int32_t> ids;
-  for (int i = 0; i < 2200; ++i) ids.push_back(300 + i * 7 % 500);
+  std::vector<int32_t> ids(2200);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(300 + i * 7 % 500);
   sequence.append_tokens(ids);
   Stepper stepper(impl, sequence);
   const auto at_100 = [&] {

@@ -87,9 +87,9 @@ TEST(Compare, OnePositionByHand) {
   };
   const auto softmax = [](const std::vector<float>& x) {
     double sum = 0;
-    std::vector<double> p;
     for (const float v : x) sum += std::exp(double{v});
-    for (const float v : x) p.push_back(std::exp(double{v}) / sum);
+    std::vector<double> p(x.size());
+    for (size_t i = 0; i < x.size(); ++i) p[i] = std::exp(double{x[i]}) / sum;
     return p;
   };
   const auto p = softmax(logits(*cpu())), q = softmax(logits(*other));

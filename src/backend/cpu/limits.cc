@@ -59,25 +59,24 @@ uint64_t portable_read(const uint8_t* data, int64_t bytes, int streams) {
 
 // A loop of kChains independent accumulators. They have names because an array of them lands in memory, and
 // the compiler is told nothing of their values, or it would make one chain of them.
-#define TS_PEAK(name, features, vec, lane, x, y, op)                                        \
-  TS_TARGET(features) float name(int64_t rounds) {                                          \
-    lane x_lanes[sizeof(vec) / sizeof(lane)], y_lanes[sizeof(vec) / sizeof(lane)];          \
-    for (lane & v : x_lanes) v = x;                                                         \
-    for (lane & v : y_lanes) v = y;                                                         \
-    vec a, b, c0 = {}, c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;                         \
-    vec c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;                             \
-    std::memcpy(&a, x_lanes, sizeof a);                                                     \
-    std::memcpy(&b, y_lanes, sizeof b);                                                     \
-    asm volatile("" : "+v"(c0), "+v"(c1), "+v"(c2), "+v"(c3), "+v"(c4), "+v"(c5), "+v"(a)); \
-    asm volatile("" : "+v"(c6), "+v"(c7), "+v"(c8), "+v"(c9), "+v"(c10), "+v"(c11));        \
-    for (int64_t r = 0; r < rounds; ++r) {                                                  \
-      c0 = op(c0, a, b), c1 = op(c1, a, b), c2 = op(c2, a, b);                              \
-      c3 = op(c3, a, b), c4 = op(c4, a, b), c5 = op(c5, a, b);                              \
-      c6 = op(c6, a, b), c7 = op(c7, a, b), c8 = op(c8, a, b);                              \
-      c9 = op(c9, a, b), c10 = op(c10, a, b), c11 = op(c11, a, b);                          \
-    }                                                                                       \
-    c0 += c1 + c2 + c3 + c4 + c5 + c6 + c7 + c8 + c9 + c10 + c11;                           \
-    return static_cast<float>(c0[0]);                                                       \
+#define TS_PEAK(name, features, vec, lane, x, y, op)                                            \
+  TS_TARGET(features) float name(int64_t rounds) {                                              \
+    lane x_lanes[sizeof(vec) / sizeof(lane)], y_lanes[sizeof(vec) / sizeof(lane)];              \
+    for (size_t i = 0; i < sizeof(vec) / sizeof(lane); ++i) x_lanes[i] = (x), y_lanes[i] = (y); \
+    vec a, b, c0 = {}, c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;                             \
+    vec c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;                                 \
+    std::memcpy(&a, x_lanes, sizeof a);                                                         \
+    std::memcpy(&b, y_lanes, sizeof b);                                                         \
+    asm volatile("" : "+v"(c0), "+v"(c1), "+v"(c2), "+v"(c3), "+v"(c4), "+v"(c5), "+v"(a));     \
+    asm volatile("" : "+v"(c6), "+v"(c7), "+v"(c8), "+v"(c9), "+v"(c10), "+v"(c11));            \
+    for (int64_t r = 0; r < rounds; ++r) {                                                      \
+      c0 = op(c0, a, b), c1 = op(c1, a, b), c2 = op(c2, a, b);                                  \
+      c3 = op(c3, a, b), c4 = op(c4, a, b), c5 = op(c5, a, b);                                  \
+      c6 = op(c6, a, b), c7 = op(c7, a, b), c8 = op(c8, a, b);                                  \
+      c9 = op(c9, a, b), c10 = op(c10, a, b), c11 = op(c11, a, b);                              \
+    }                                                                                           \
+    c0 += c1 + c2 + c3 + c4 + c5 + c6 + c7 + c8 + c9 + c10 + c11;                               \
+    return static_cast<float>(c0[0]);                                                           \
   }
 
 // Without VNNI: bytes into pairs of 16 bits, those into 32 bits, one add; all on the chain, or chains would
