@@ -11,37 +11,50 @@
 namespace tessera::cpu {
 namespace {
 
-constexpr int64_t kChains =
-    12;  // two units with a latency of 4 or 5 need 8 to 10; 16 registers hold no more than 14
+// Two units with a latency of 4 or 5 need 8 to 10; 16 registers hold no more than 14 beside the operands.
+constexpr int64_t kChains = 12;
 constexpr int64_t kLine = 64;
 
-// Without intrinsics: 16 lanes of the compiler's vectors.
-using Int32s = int32_t __attribute__((vector_size(64)));
-using Floats = float __attribute__((vector_size(64)));
+#if defined(__aarch64__)
+#define TS_REGISTER "+w"
+#else
+#define TS_REGISTER "+v"
+#endif
+
+// A loop of kChains independent accumulators. They have names because an array of them lands in memory, and
+// the compiler is told nothing of their values, or it would make one chain of them.
+#define TS_PEAK(attributes, name, vec, lane, x, y, op)                                                   \
+  attributes float name(int64_t rounds) {                                                                \
+    lane x_lanes[sizeof(vec) / sizeof(lane)], y_lanes[sizeof(vec) / sizeof(lane)];                       \
+    for (size_t i = 0; i < sizeof(vec) / sizeof(lane); ++i) x_lanes[i] = (x), y_lanes[i] = (y);          \
+    vec a, b, c0 = {}, c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;                                      \
+    vec c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;                                          \
+    std::memcpy(&a, x_lanes, sizeof a);                                                                  \
+    std::memcpy(&b, y_lanes, sizeof b);                                                                  \
+    asm volatile(""                                                                                      \
+                 : TS_REGISTER(c0), TS_REGISTER(c1), TS_REGISTER(c2), TS_REGISTER(c3), TS_REGISTER(c4),  \
+                   TS_REGISTER(c5), TS_REGISTER(a));                                                     \
+    asm volatile(""                                                                                      \
+                 : TS_REGISTER(c6), TS_REGISTER(c7), TS_REGISTER(c8), TS_REGISTER(c9), TS_REGISTER(c10), \
+                   TS_REGISTER(c11));                                                                    \
+    for (int64_t r = 0; r < rounds; ++r) {                                                               \
+      c0 = op(c0, a, b), c1 = op(c1, a, b), c2 = op(c2, a, b);                                           \
+      c3 = op(c3, a, b), c4 = op(c4, a, b), c5 = op(c5, a, b);                                           \
+      c6 = op(c6, a, b), c7 = op(c7, a, b), c8 = op(c8, a, b);                                           \
+      c9 = op(c9, a, b), c10 = op(c10, a, b), c11 = op(c11, a, b);                                       \
+    }                                                                                                    \
+    c0 += c1 + c2 + c3 + c4 + c5 + c6 + c7 + c8 + c9 + c10 + c11;                                        \
+    return static_cast<float>(c0[0]);                                                                    \
+  }
+
+// Without intrinsics: vectors of 16 bytes. Bytes are multiplied as 16-bit numbers.
+using Int16s = int16_t __attribute__((vector_size(16)));
+using Floats = float __attribute__((vector_size(16)));
 using Words = uint64_t __attribute__((vector_size(64)));
-constexpr int kPortableChains = 2, kPortableLanes = 16;
+#define TS_MULTIPLY_ADD(acc, a, b) ((acc) * (a) + (b))
 
-float portable_int8(int64_t rounds) {
-  Int32s acc[kPortableChains] = {}, a = {}, b = {};
-  for (int i = 0; i < kPortableLanes; ++i) a[i] = i, b[i] = i - 8;
-  for (int64_t r = 0; r < rounds; ++r)
-    for (Int32s& c : acc) {
-      c += a * b;
-      asm volatile("" : "+m"(a));  // or the product is taken out of the loop
-    }
-  return static_cast<float>((acc[0] + acc[1])[3]);
-}
-
-float portable_f32(int64_t rounds) {
-  Floats acc[kPortableChains] = {}, a = {}, b = {};
-  for (int i = 0; i < kPortableLanes; ++i) a[i] = static_cast<float>(i), b[i] = 0.5F;
-  for (int64_t r = 0; r < rounds; ++r)
-    for (Floats& c : acc) {
-      c += a * b;
-      asm volatile("" : "+m"(a));
-    }
-  return (acc[0] + acc[1])[3];
-}
+TS_PEAK(, portable_int8, Int16s, int16_t, 3, -2, TS_MULTIPLY_ADD)
+TS_PEAK(, portable_f32, Floats, float, 0.5F, 0.25F, TS_MULTIPLY_ADD)
 
 uint64_t portable_read(const uint8_t* data, int64_t bytes, int streams) {
   const int64_t part = bytes / streams;
@@ -57,39 +70,17 @@ uint64_t portable_read(const uint8_t* data, int64_t bytes, int streams) {
 
 #define TS_TARGET(features) __attribute__((target(features)))
 
-// A loop of kChains independent accumulators. They have names because an array of them lands in memory, and
-// the compiler is told nothing of their values, or it would make one chain of them.
-#define TS_PEAK(name, features, vec, lane, x, y, op)                                            \
-  TS_TARGET(features) float name(int64_t rounds) {                                              \
-    lane x_lanes[sizeof(vec) / sizeof(lane)], y_lanes[sizeof(vec) / sizeof(lane)];              \
-    for (size_t i = 0; i < sizeof(vec) / sizeof(lane); ++i) x_lanes[i] = (x), y_lanes[i] = (y); \
-    vec a, b, c0 = {}, c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;                             \
-    vec c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;                                 \
-    std::memcpy(&a, x_lanes, sizeof a);                                                         \
-    std::memcpy(&b, y_lanes, sizeof b);                                                         \
-    asm volatile("" : "+v"(c0), "+v"(c1), "+v"(c2), "+v"(c3), "+v"(c4), "+v"(c5), "+v"(a));     \
-    asm volatile("" : "+v"(c6), "+v"(c7), "+v"(c8), "+v"(c9), "+v"(c10), "+v"(c11));            \
-    for (int64_t r = 0; r < rounds; ++r) {                                                      \
-      c0 = op(c0, a, b), c1 = op(c1, a, b), c2 = op(c2, a, b);                                  \
-      c3 = op(c3, a, b), c4 = op(c4, a, b), c5 = op(c5, a, b);                                  \
-      c6 = op(c6, a, b), c7 = op(c7, a, b), c8 = op(c8, a, b);                                  \
-      c9 = op(c9, a, b), c10 = op(c10, a, b), c11 = op(c11, a, b);                              \
-    }                                                                                           \
-    c0 += c1 + c2 + c3 + c4 + c5 + c6 + c7 + c8 + c9 + c10 + c11;                               \
-    return static_cast<float>(c0[0]);                                                           \
-  }
-
 // Without VNNI: bytes into pairs of 16 bits, those into 32 bits, one add; all on the chain, or chains would
 // share them.
 #define TS_MADDUBS(acc, a, b) _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(acc, b), a))
 #define TS_DPBF16(acc, a, b) _mm512_dpbf16_ps(acc, (__m512bh)(a), (__m512bh)(b))
 
-TS_PEAK(vnni512, "avx512f,avx512bw,avx512vnni", __m512i, int8_t, 3, -2, _mm512_dpbusd_epi32)
-TS_PEAK(vnni256, "avx2,avxvnni", __m256i, int8_t, 3, -2, _mm256_dpbusd_avx_epi32)
-TS_PEAK(maddubs256, "avx2", __m256i, int8_t, 3, -2, TS_MADDUBS)
-TS_PEAK(fma512, "avx512f", __m512, float, 0.5F, 0.25F, _mm512_fmadd_ps)
-TS_PEAK(fma256, "avx2,fma", __m256, float, 0.5F, 0.25F, _mm256_fmadd_ps)
-TS_PEAK(dpbf16, "avx512f,avx512bf16", __m512, uint16_t, 0x3F00, 0x3E80, TS_DPBF16)
+TS_PEAK(TS_TARGET("avx512f,avx512bw,avx512vnni"), vnni512, __m512i, int8_t, 3, -2, _mm512_dpbusd_epi32)
+TS_PEAK(TS_TARGET("avx2,avxvnni"), vnni256, __m256i, int8_t, 3, -2, _mm256_dpbusd_avx_epi32)
+TS_PEAK(TS_TARGET("avx2"), maddubs256, __m256i, int8_t, 3, -2, TS_MADDUBS)
+TS_PEAK(TS_TARGET("avx512f"), fma512, __m512, float, 0.5F, 0.25F, _mm512_fmadd_ps)
+TS_PEAK(TS_TARGET("avx2,fma"), fma256, __m256, float, 0.5F, 0.25F, _mm256_fmadd_ps)
+TS_PEAK(TS_TARGET("avx512f,avx512bf16"), dpbf16, __m512, uint16_t, 0x3F00, 0x3E80, TS_DPBF16)
 
 TS_TARGET("avx512f") uint64_t read512(const uint8_t* data, int64_t bytes, int streams) {
   const int64_t part = bytes / streams;
@@ -137,7 +128,7 @@ PeakLoop int8_peak() {
   if (has_avx_vnni()) return {"vpdpbusd ymm", kChains * 32 * 2, vnni256};
   if (has_avx2()) return {"vpmaddubsw ymm", kChains * 32 * 2, maddubs256};
 #endif
-  return {"portable", int64_t{kPortableChains} * kPortableLanes * 2, portable_int8};
+  return {"portable", kChains * 8 * 2, portable_int8};
 }
 
 PeakLoop f32_peak() {
@@ -145,7 +136,7 @@ PeakLoop f32_peak() {
   if (has_avx512()) return {"vfmadd zmm", kChains * 16 * 2, fma512};
   if (has_avx2()) return {"vfmadd ymm", kChains * 8 * 2, fma256};
 #endif
-  return {"portable", int64_t{kPortableChains} * kPortableLanes * 2, portable_f32};
+  return {"portable", kChains * 4 * 2, portable_f32};
 }
 
 PeakLoop bf16_peak() {
