@@ -114,7 +114,9 @@ struct TensorCount {
 
 /// What `tessera inspect` prints. Counts are parameters, sizes are bytes.
 struct ModelInfo {
-  std::string path, format;  // "safetensors, 3 files"
+  std::string path, format;  // "safetensors, 3 files", "GGUF, 1 file and an mmproj"
+  std::string mmproj;        // the file that a GGUF model's vision and audio come from; "" for none
+  std::string note;          // why an mmproj beside the model is not used; "" for nothing to say
   int hidden = 0, intermediate = 0, vocab = 0, max_context = 0, window = 0;
   int mm_embed = 0, audio_samples_per_token = 0;
   float logit_softcap = 0;  // 0: none
@@ -133,15 +135,27 @@ struct ModelInfo {
   int64_t kv_bytes(int64_t context_tokens, int chunk_tokens = 512) const;
 };
 
-/// Reads headers and config only. Throws kIo, kBadModel. Any thread.
-ModelInfo inspect_model(const std::string& path);
+/// Reads headers and config only. `path`, `mmproj_path`: as Engine::load and EngineOptions take them. Throws
+/// kIo, kBadModel, kBadRequest. Any thread.
+ModelInfo inspect_model(const std::string& path, const std::string& mmproj_path = "");
+
+/// Soft tokens that a model gives an image and a video frame by default.
+struct MediaBudgets {
+  int image = 280, video_frame = 70;
+};
+/// Reads the config only, not the tokenizer. Throws as inspect_model.
+MediaBudgets media_budgets(const std::string& path);
 
 struct EngineOptions {
   std::string backend = "cpu";  // "cpu" or "ref" (scalar float32, slow: the oracle)
   int threads = 0;              // 0: one per core
   int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
-  std::string isa;              // "" = best of this CPU; "portable", "avx2", "avx512" to force one
+  std::string isa;              // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
+  /// The vision and audio tensors of a GGUF model. "": an mmproj*.gguf beside the model that is named after
+  /// it, or the only one there; ModelInfo says which. Of another model: kBadModel. With a directory:
+  /// kBadRequest.
+  std::string mmproj_path;
   /// Called during load with the fraction done, 0 … 1, from the loading thread.
   std::function<void(double)> on_progress;
 };
@@ -152,8 +166,9 @@ class EngineImpl;
 /// others wait their turn (a lock, first come first served).
 class Engine {
  public:
-  /// `path`: a Hugging Face directory (config.json, tokenizer.json, *.safetensors). Throws kIo, kBadModel,
-  /// kTooLarge (not enough memory, with the arithmetic), kBadRequest (options).
+  /// `path`: a Hugging Face directory (config.json, tokenizer.json, *.safetensors; plain or MLX affine), or a
+  /// GGUF file (any part of a split one). Throws kIo, kBadModel, kTooLarge (not enough memory, with the
+  /// arithmetic), kBadRequest (options).
   static std::shared_ptr<Engine> load(const std::string& path, const EngineOptions& options = {});
   ~Engine();
 
@@ -167,7 +182,7 @@ class Engine {
 };
 
 /// Text to ids with the model's tokenizer; control tokens in the text are parsed; no <bos> is added.
-/// Needs only tokenizer.json. Throws kIo, kBadModel.
+/// Needs only tokenizer.json, or a GGUF's metadata. Throws kIo, kBadModel.
 std::vector<int32_t> tokenize(const std::string& model_path, std::string_view text);
 std::string detokenize(const std::string& model_path, std::span<const int32_t> ids);
 

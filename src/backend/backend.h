@@ -105,8 +105,8 @@ class Backend {
 };
 
 std::unique_ptr<Backend> make_ref_backend();
-/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avx512". Throws Error(kBadRequest) for an isa
-/// that this CPU lacks.
+/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512". Throws Error(kBadRequest)
+/// for an isa that this CPU lacks.
 std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa);
 
 }  // namespace tessera

@@ -6,7 +6,7 @@
 namespace tessera {
 
 /// Activations: float32 or int32. Weights: how a backend finds them in the file's bytes.
-enum class DType : uint8_t { kF32, kBF16, kF16, kI32 };
+enum class DType : uint8_t { kF32, kBF16, kF16, kI32, kQuant };  // kQuant: codes and scales, the backend knows how
 
 constexpr int64_t dtype_bytes(DType t) {
   return t == DType::kF32 || t == DType::kI32 ? 4 : 2;

@@ -145,7 +145,9 @@ void add_bench(CLI::App& app, Action& action) {
       "  tessera bench path/to/model -o json --record bench/records/desk.csv\n"
       "  tessera bench --limits                                   # of the machine, no model\n");
   auto flags = std::make_shared<BenchFlags>();
-  command.add_option("MODEL", flags->model, "model directory (default: the one that comes with Tessera)")
+  command
+      .add_option("MODEL", flags->model,
+                  "model directory or .gguf file (default: the one that comes with Tessera)")
       ->type_name("");
   add_model_flag(command, flags->model);
   const auto list = [&](const char* name, std::vector<int>& values, const char* help) {

@@ -50,7 +50,7 @@ int chat(const ChatFlags& flags) {
   const auto engine = load_engine(model, flags.engine);
   MediaFlags media = flags.media;
   SamplingFlags sampling = flags.sampling;
-  resolve(media, engine->info());
+  resolve(media, {engine->info().default_image_budget, engine->info().default_video_budget});
   resolve(sampling, engine->info());
   std::optional<InterruptPipe> interrupts;  // a pipe's lines have no one to stop an answer for
   if (stdin_is_terminal()) interrupts.emplace();
@@ -143,7 +143,9 @@ void add_chat(CLI::App& app, Action& action) {
       "  tessera chat path/to/model --ctx 32768 --think\n"
       "  tessera chat --system \"Answer in one sentence.\" < questions.txt\n");
   auto flags = std::make_shared<ChatFlags>();
-  command.add_option("MODEL", flags->model, "model directory (default: the one that comes with Tessera)")
+  command
+      .add_option("MODEL", flags->model,
+                  "model directory or .gguf file (default: the one that comes with Tessera)")
       ->type_name("");
   add_model_flag(command, flags->model);
   command.add_option("--system", flags->system, "what the model should be or keep to")->type_name("TEXT");

@@ -17,7 +17,7 @@ namespace {
 using nlohmann::json;
 
 struct InspectFlags {
-  std::string model, image, out;
+  std::string model, mmproj, image, out;
   MediaFlags media;
   int64_t context_tokens = 0;
   bool as_json = false;
@@ -40,10 +40,11 @@ int inspect(InspectFlags& flags) {
   // A picture alone needs no model: the cutting is the same for all of them.
   const bool with_model = flags.image.empty() || !flags.model.empty();
   std::optional<ModelInfo> info;
-  if (with_model) info = inspect_model(resolve_model(flags.model));
+  if (with_model) info = inspect_model(resolve_model(flags.model), flags.mmproj);
   std::optional<Seen> seen;
   if (!flags.image.empty()) {
-    resolve(flags.media, info.value_or(ModelInfo{}));
+    resolve(flags.media,
+            info ? MediaBudgets{info->default_image_budget, info->default_video_budget} : MediaBudgets{});
     seen = see(flags);
   }
   if (flags.as_json) {
@@ -74,11 +75,15 @@ void add_inspect(CLI::App& app, Action& action) {
       "[MODEL]",
       "  tessera inspect path/to/model\n"
       "  tessera inspect path/to/model --ctx 131072\n"
+      "  tessera inspect path/to/model.gguf --mmproj path/to/mmproj.gguf\n"
       "  tessera inspect --image photo.jpg --budget 1120     # writes photo.jpg.seen.png\n");
   auto flags = std::make_shared<InspectFlags>();
-  command.add_option("MODEL", flags->model, "model directory (default: the one that comes with Tessera)")
+  command
+      .add_option("MODEL", flags->model,
+                  "model directory or .gguf file (default: the one that comes with Tessera)")
       ->type_name("");
   add_model_flag(command, flags->model);
+  add_mmproj_flag(command, flags->mmproj);
   command.add_option("-c,--ctx", flags->context_tokens, "size the KV cache for this many tokens")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));

@@ -14,6 +14,11 @@ bool is_model_directory(const std::string& path) {
   return fs::is_regular_file(fs::path(path) / "config.json", ignored);
 }
 
+bool is_model(const std::string& path) {
+  std::error_code ignored;
+  return is_model_directory(path) || (path.ends_with(".gguf") && fs::is_regular_file(path, ignored));
+}
+
 std::string resolve_model(const std::string& given) {
   if (!given.empty()) return given;
   const char* from_environment = std::getenv("TESSERA_MODEL");
@@ -30,10 +35,10 @@ std::string resolve_model(const std::string& given) {
     const std::string path = place.lexically_normal().string();
     if (is_model_directory(path)) return path;
   }
-  throw_error(
-      ErrorKind::kIo,
-      "no model given and no default model at {}; name a model directory with -m DIR or set TESSERA_MODEL",
-      places[0].lexically_normal().string());
+  throw_error(ErrorKind::kIo,
+              "no model given and no default model at {}; name a model directory or .gguf file with -m PATH "
+              "or set TESSERA_MODEL",
+              places[0].lexically_normal().string());
 }
 
 }  // namespace tessera::cli

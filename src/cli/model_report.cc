@@ -67,7 +67,10 @@ std::string model_report(const ModelInfo& info, int64_t context_tokens) {
   int64_t layer_parameters = 0;
   for (const auto& layer : info.layers) layer_parameters += layer.parameters;
 
-  std::string text = fmt::format("{}\n  {}, {}\n\n", info.path, info.format, short_bytes(info.file_bytes));
+  std::string text = fmt::format("{}\n  {}, {}\n", info.path, info.format, short_bytes(info.file_bytes));
+  if (!info.mmproj.empty()) text += fmt::format("  vision and audio: {}\n", info.mmproj);
+  if (!info.note.empty()) text += fmt::format("  note: {}\n", info.note);
+  text += "\n";
   text += fmt::format(
       "Geometry\n  hidden {}, feed-forward {}, vocabulary {}, context {}{}\n", grouped(info.hidden),
       grouped(info.intermediate), grouped(info.vocab), grouped(info.max_context),
@@ -126,6 +129,8 @@ json model_report_json(const ModelInfo& info, int64_t context_tokens) {
   }
   return {{"path", info.path},
           {"format", info.format},
+          {"mmproj", info.mmproj},
+          {"note", info.note},
           {"file_bytes", info.file_bytes},
           {"geometry",
            {{"hidden", info.hidden},

@@ -15,8 +15,18 @@ CLI::Option* add_engine_flag(CLI::App& command, const char* name, T& value, cons
 }  // namespace
 
 void add_model_flag(CLI::App& command, std::string& model) {
-  command.add_option("-m,--model", model, "model directory (config.json, tokenizer.json, *.safetensors)")
-      ->type_name("DIR");
+  command
+      .add_option("-m,--model", model,
+                  "model: a directory (config.json, tokenizer.json, *.safetensors) or a .gguf file")
+      ->type_name("PATH");
+}
+
+void add_mmproj_flag(CLI::App& command, std::string& mmproj) {
+  command
+      .add_option("--mmproj", mmproj,
+                  "vision and audio of a .gguf model (default: the mmproj*.gguf beside it)")
+      ->type_name("FILE")
+      ->group("Engine");
 }
 
 void add_engine_flags(CLI::App& command, EngineFlags& flags) {
@@ -26,6 +36,7 @@ void add_engine_flags(CLI::App& command, EngineFlags& flags) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   add_chunk_flag(command, flags);
   add_compute_flags(command, flags);
+  add_mmproj_flag(command, flags.options.mmproj_path);
 }
 
 void add_chunk_flag(CLI::App& command, EngineFlags& flags) {
@@ -43,9 +54,9 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
       ->type_name("NAME")
       ->check(CLI::IsMember({"cpu", "ref", "cuda"}));
   add_engine_flag(command, "--isa", o.isa,
-                  "instruction set: portable, avx2 or avx512 (default: the best of this CPU)")
+                  "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"portable", "avx2", "avx512"}));
+      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
 }
 
 std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags) {
@@ -108,9 +119,9 @@ void add_media_flags(CLI::App& command, MediaFlags& flags) {
       ->group("Media");
 }
 
-void resolve(MediaFlags& flags, const ModelInfo& info) {
-  if (flags.image_budget == 0) flags.image_budget = info.default_image_budget;
-  flags.video.soft_token_budget = flags.frame_budget != 0 ? flags.frame_budget : info.default_video_budget;
+void resolve(MediaFlags& flags, const MediaBudgets& budgets) {
+  if (flags.image_budget == 0) flags.image_budget = budgets.image;
+  flags.video.soft_token_budget = flags.frame_budget != 0 ? flags.frame_budget : budgets.video_frame;
 }
 
 }  // namespace tessera::cli

@@ -13,13 +13,16 @@ namespace tessera::cli {
 /// -m/--model; "" = the default model (model_path.h).
 void add_model_flag(CLI::App& command, std::string& model);
 
-/// --ctx --chunk --threads --backend --isa
+/// --ctx --chunk --threads --backend --isa --mmproj
 struct EngineFlags {
   EngineOptions options;
 };
 void add_engine_flags(CLI::App& command, EngineFlags& flags);
 void add_chunk_flag(CLI::App& command, EngineFlags& flags);     // --chunk alone
 void add_compute_flags(CLI::App& command, EngineFlags& flags);  // --threads --backend --isa alone
+
+/// --mmproj, for commands that load or look at a model.
+void add_mmproj_flag(CLI::App& command, std::string& mmproj);
 
 /// Loads with a progress bar on stderr. Throws as Engine::load does.
 std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags);
@@ -43,6 +46,6 @@ struct MediaFlags {
 };
 void add_media_flags(CLI::App& command, MediaFlags& flags);
 /// Fills in what the user left open from the model.
-void resolve(MediaFlags& flags, const ModelInfo& info);
+void resolve(MediaFlags& flags, const MediaBudgets& budgets);
 
 }  // namespace tessera::cli

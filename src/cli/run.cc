@@ -51,7 +51,7 @@ std::string take_prompt(RunFlags& flags) {
   if (words.size() == 2) {
     flags.model = words[0];
     words.erase(words.begin());
-  } else if (words.size() == 1 && flags.model.empty() && is_model_directory(words[0])) {
+  } else if (words.size() == 1 && flags.model.empty() && is_model(words[0])) {
     if (flags.media.empty()) {
       throw UsageError(
           fmt::format("{0} is a model, and there is no prompt: tessera run {0} \"your question\"", words[0]));
@@ -105,7 +105,7 @@ int run(RunFlags& flags) {
 
   // Small reads first: a wrong path or a broken picture should not cost the loading of the weights.
   const auto media_start = Clock::now();
-  if (!flags.media.empty()) resolve(flags.media_flags, inspect_model(model));
+  if (!flags.media.empty()) resolve(flags.media_flags, media_budgets(model));
   for (const auto& argument : flags.media) {
     for (auto& attachment : open_attachments(argument.path, argument.kind, flags.media_flags)) {
       question.attachments.push_back(std::move(attachment));
@@ -165,7 +165,7 @@ void add_run(CLI::App& app, Action& action) {
   auto flags = std::make_shared<RunFlags>();
   command
       .add_option("PROMPT", flags->words,
-                  "model directory (may be left out), then the question; - reads stdin")
+                  "model directory or .gguf file (may be left out), then the question; - reads stdin")
       ->type_name("");
   add_model_flag(command, flags->model);
   command.add_option("--system", flags->system, "what the model should be or keep to")->type_name("TEXT");

@@ -64,7 +64,8 @@ void add_tokenize(CLI::App& app, Action& action) {
       "\nThe text is taken as it is, a last newline too; control tokens in it are parsed; no <bos> is "
       "added.\n");
   auto flags = std::make_shared<TokenizeFlags>();
-  command.add_option("MODEL", flags->model, "model directory; only tokenizer.json is read")->type_name("");
+  command.add_option("MODEL", flags->model, "model directory or .gguf file; only the tokenizer is read")
+      ->type_name("");
   add_model_flag(command, flags->model);
   auto* as_json = command.add_flag("--json", flags->as_json, "print a JSON array");
   command.add_flag("--decode", flags->decode, "read ids, print text")->excludes(as_json);

@@ -31,7 +31,7 @@ void add_trace(CLI::App& app, Action& action) {
       "\nparts.json is a list; media paths are relative to it:\n"
       "  [\"text\", [\"image\", \"board.png\", 280], [\"audio\", \"note.wav\"], [\"ids\", [2, 105]]]\n");
   auto flags = std::make_shared<TraceFlags>();
-  command.add_option("MODEL", flags->model, "model directory")->type_name("");
+  command.add_option("MODEL", flags->model, "model directory or .gguf file")->type_name("");
   add_model_flag(command, flags->model);
   command.add_option("--parts", flags->options.parts_path, "the sequence, JSON")
       ->type_name("FILE")

@@ -1,21 +1,16 @@
-// Loading: directory → config, tokenizer, tensors → backend → model, with the memory it takes checked first.
+// Loading: path → config, tokenizer, tensors → backend → model, with the memory it takes checked first.
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/machine.h"
 #include "engine/engine_impl.h"
 #include "engine/model_info.h"
+#include "engine/model_source.h"
 
 namespace tessera {
 namespace {
 
 constexpr int64_t kDefaultContext = 8192;
-constexpr int64_t kMaxTokenizerBytes = int64_t{256} << 20;
-
-Tokenizer load_tokenizer(const std::string& directory) {
-  const std::string path = directory + "/tokenizer.json";
-  return Tokenizer::from_json(read_text_file(path, kMaxTokenizerBytes), path);
-}
 
 EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
   if (o.backend == "cuda")
@@ -37,9 +32,15 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
 }  // namespace
 
 EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
-    : config(ModelConfig::load(path)), tokenizer(load_tokenizer(path)) {
-  const TensorStore store = TensorStore::open_directory(path);
+    : EngineImpl(open_model(path, wanted.mmproj_path), wanted) {}
+
+EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
+    : config(source.config),
+      tokenizer(source.tokenizer ? std::move(*source.tokenizer) : load_tokenizer(config.path)) {
+  const TensorStore& store = source.store;
   info = model_info(config, store, &tokenizer);
+  info.mmproj = source.mmproj;
+  info.note = source.note;
   options = resolve(wanted, config);
   const int64_t kv = info.kv_bytes(options.context_tokens, options.chunk_tokens),
                 have = available_memory_bytes();
@@ -49,7 +50,8 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
                 "{}: weights {} MiB + KV cache {} MiB at {} tokens = {} MiB, this machine has {} MiB "
                 "available; use a "
                 "smaller model or --ctx",
-                path, weights >> 20, kv >> 20, options.context_tokens, (weights + kv) >> 20, have >> 20);
+                config.path, weights >> 20, kv >> 20, options.context_tokens, (weights + kv) >> 20,
+                have >> 20);
   backend = options.backend == "ref" ? make_ref_backend() : make_cpu_backend(options.threads, options.isa);
   model = bind_model(config, store, *backend, options.on_progress);
   const int64_t rows = max_step_tokens();

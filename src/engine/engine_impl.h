@@ -35,9 +35,12 @@ class TurnLock {
   uint64_t next_ = 0, serving_ = 0;
 };
 
+struct ModelSource;
+
 class EngineImpl {
  public:
   EngineImpl(const std::string& path, const EngineOptions& options);
+  EngineImpl(ModelSource source, const EngineOptions& options);
 
   int64_t max_step_tokens() const;
 

@@ -3,9 +3,9 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/file_map.h"
 #include "engine/engine_impl.h"
 #include "engine/model_info.h"
+#include "engine/model_source.h"
 #include "format/affine.h"
 #include "format/json.h"
 #include "model/names.h"
@@ -13,7 +13,6 @@
 namespace tessera {
 namespace {
 
-constexpr int64_t kMaxTokenizerBytes = int64_t{512} << 20;
 constexpr const char* kWeight = ".weight";
 
 /// One expected tensor as a file holds it.
@@ -59,7 +58,7 @@ Found measure(const TensorStore& store, const ExpectedTensor& expected, const Fi
     FileTensor wanted;
     wanted.shape = expected.shape;
     throw_error(ErrorKind::kBadModel,
-                "{}: {} is {}, config.json asks for {}; weights and config.json belong to different models",
+                "{}: {} is {}, the config asks for {}; weights and config belong to different models",
                 tensor.file, printable(tensor.name), tensor.shape_text(), wanted.shape_text());
   }
   const int64_t parameters = tensor.elements();
@@ -95,21 +94,6 @@ void count(const ExpectedTensor& expected, int64_t parameters, ModelInfo& info) 
   info.total_parameters += parameters;
 }
 
-/// The config as the tensors have it: a v_proj decides whether V is K; a media path without its projection is
-/// absent.
-ModelConfig resolve(const ModelConfig& config, const TensorStore& store) {
-  ModelConfig resolved = config;
-  for (size_t i = 0; i < resolved.layers.size(); ++i)
-    if (store.find(fmt::format("model.language_model.layers.{}.self_attn.v_proj.weight", i)) != nullptr)
-      resolved.layers[i].v_is_k = false;
-    else if (!resolved.layers[i].sliding)
-      resolved.layers[i].v_is_k = true;
-  if (store.find("model.embed_vision.embedding_projection.weight") == nullptr) resolved.mm_embed = 0;
-  if (store.find("model.embed_audio.embedding_projection.weight") == nullptr)
-    resolved.audio_samples_per_token = 0;
-  return resolved;
-}
-
 }  // namespace
 
 int64_t ModelInfo::kv_bytes(int64_t context_tokens, int chunk_tokens) const {
@@ -124,10 +108,12 @@ int64_t ModelInfo::kv_bytes(int64_t context_tokens, int chunk_tokens) const {
 
 ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& store,
                      const Tokenizer* tokenizer) {
-  const ModelConfig config = resolve(config_as_stated, store);
+  const ModelConfig config = as_stored(config_as_stated, store);
   ModelInfo info;
   info.path = config.path;
-  info.format = fmt::format("safetensors, {} file{}", store.files(), store.files() == 1 ? "" : "s");
+  const int files = store.files() - (store.mmproj() != nullptr ? 1 : 0);
+  info.format = fmt::format("{}, {} file{}{}", store.gguf() != nullptr ? "GGUF" : "safetensors", files,
+                            files == 1 ? "" : "s", store.mmproj() != nullptr ? " and an mmproj" : "");
   info.hidden = config.hidden;
   info.intermediate = config.intermediate;
   info.vocab = config.vocab;
@@ -174,14 +160,17 @@ ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& sto
   return info;
 }
 
-ModelInfo inspect_model(const std::string& path) {
-  const ModelConfig config = ModelConfig::load(path);
-  const TensorStore store = TensorStore::open_directory(path);
-  const std::string tokenizer_path = path + "/tokenizer.json";
-  if (!file_exists(tokenizer_path)) return model_info(config, store, nullptr);
-  const Tokenizer tokenizer =
-      Tokenizer::from_json(read_text_file(tokenizer_path, kMaxTokenizerBytes), tokenizer_path);
-  return model_info(config, store, &tokenizer);
+ModelInfo inspect_model(const std::string& path, const std::string& mmproj_path) {
+  const ModelSource source = open_model(path, mmproj_path);
+  ModelInfo info = model_info(source.config, source.store, source.tokenizer ? &*source.tokenizer : nullptr);
+  info.mmproj = source.mmproj;
+  info.note = source.note;
+  return info;
+}
+
+MediaBudgets media_budgets(const std::string& path) {
+  const ModelConfig config = read_config(path);
+  return {config.image_budget, config.video_budget};
 }
 
 }  // namespace tessera

@@ -5,6 +5,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "format/blocks.h"
 #include "format/json.h"
 
 namespace tessera {
@@ -36,43 +37,51 @@ void convert(FileType type, const uint8_t* from, int64_t count, float* out) {
   }
 }
 
-/// One row. Eight codes of any width are `bits` whole bytes of the row's little-endian bit stream.
+/// One row's codes. Eight codes of any width are `bits` whole bytes of the row's little-endian bit stream.
 template <int bits>
-void unpack_row(const uint8_t* codes, const float* scales, const float* biases, int group, int64_t cols,
-                float* out) {
+void unpack_codes(const uint8_t* packed, int64_t cols, uint8_t* codes) {
   constexpr uint64_t kMask = (uint64_t{1} << bits) - 1;
-  for (int64_t g = 0; g < cols / group; ++g) {
-    const float scale = scales[g], bias = biases[g];
-    for (int j = 0; j < group; j += 8, codes += bits, out += 8) {
-      uint64_t packed = 0;
-      std::memcpy(&packed, codes, bits);
-      for (int k = 0; k < 8; ++k) {
-        const auto code = static_cast<int32_t>((packed >> (k * bits)) & kMask);
-        out[k] = scale * static_cast<float>(code) + bias;
-      }
-    }
+  for (int64_t i = 0; i < cols; i += 8, packed += bits, codes += 8) {
+    uint64_t eight = 0;
+    std::memcpy(&eight, packed, bits);
+    for (int k = 0; k < 8; ++k) codes[k] = static_cast<uint8_t>((eight >> (k * bits)) & kMask);
   }
 }
 
-using UnpackRow = void (*)(const uint8_t*, const float*, const float*, int, int64_t, float*);
+using UnpackCodes = void (*)(const uint8_t*, int64_t, uint8_t*);
 
-UnpackRow unpack_row_of(int bits) {
+UnpackCodes unpack_codes_of(int bits) {
   switch (bits) {
     case 2:
-      return unpack_row<2>;
+      return unpack_codes<2>;
     case 3:
-      return unpack_row<3>;
+      return unpack_codes<3>;
     case 4:
-      return unpack_row<4>;
+      return unpack_codes<4>;
     case 5:
-      return unpack_row<5>;
+      return unpack_codes<5>;
     case 6:
-      return unpack_row<6>;
+      return unpack_codes<6>;
     case 8:
-      return unpack_row<8>;
+      return unpack_codes<8>;
     default:
       return nullptr;
   }
+}
+
+/// One row as the file has it.
+void read_stored_row(const FileTensor& tensor, int64_t row, int64_t cols, float* out) {
+  if (is_block_type(tensor.type))
+    dequantize_blocks(tensor.type, tensor.bytes.data() + row * row_bytes(tensor.type, cols), cols, out);
+  else
+    convert(tensor.type, tensor.bytes.data() + row * cols * type_bytes(tensor.type), cols, out);
+}
+
+/// [channel][pixel] → [pixel][channel], three channels.
+void channels_last(const std::vector<float>& from, float* out) {
+  const size_t pixels = from.size() / 3;
+  for (size_t pixel = 0; pixel < pixels; ++pixel)
+    for (size_t c = 0; c < 3; ++c) out[pixel * 3 + c] = from[c * pixels + pixel];
 }
 
 void check_shape(const FileTensor& tensor, int64_t rows, int64_t cols, const std::string& because) {
@@ -88,16 +97,30 @@ int64_t row_count_of(const FileTensor& tensor) {
 }
 
 void read_rows_f32(const FileTensor& tensor, int64_t first_row, int64_t row_count, float* out) {
-  if (!is_float(tensor.type))
-    throw_error(ErrorKind::kBadModel, "{}: {} has type {}, expected BF16, F16 or F32", tensor.file,
-                printable(tensor.name), to_string(tensor.type));
+  if (!is_float(tensor.type) && !is_block_type(tensor.type))
+    throw_error(ErrorKind::kBadModel, "{}: {} has type {}, expected BF16, F16 or F32, or blocks of GGUF",
+                tensor.file, printable(tensor.name), to_string(tensor.type));
   const int64_t rows = row_count_of(tensor);
   TS_CHECK(first_row >= 0 && row_count >= 0 && row_count <= rows - first_row, "rows {} + {} of {}", first_row,
            row_count, rows);
   if (rows == 0 || row_count == 0) return;
   const int64_t cols = tensor.elements() / rows;
-  convert(tensor.type, tensor.bytes.data() + first_row * cols * type_bytes(tensor.type), row_count * cols,
-          out);
+  std::vector<float> stored(static_cast<size_t>(tensor.order == StoredOrder::kChannelsFirst ? cols : 0));
+  for (int64_t r = first_row; r < first_row + row_count; ++r, out += cols) {
+    switch (tensor.order) {
+      case StoredOrder::kAsPublished:
+        read_stored_row(tensor, r, cols, out);
+        break;
+      case StoredOrder::kChannelsFirst:
+        read_stored_row(tensor, r, cols, stored.data());
+        channels_last(stored, out);
+        break;
+      case StoredOrder::kAxesFirst:
+        read_stored_row(tensor, r, cols / 2, out);
+        read_stored_row(tensor, rows + r, cols / 2, out + cols / 2);
+        break;
+    }
+  }
 }
 
 AffineShape affine_shape(const FileTensor& weight_u32, const FileTensor& scales, int64_t in_cols) {
@@ -112,7 +135,7 @@ AffineShape affine_shape(const FileTensor& weight_u32, const FileTensor& scales,
 void check_affine(const FileTensor& weight_u32, const FileTensor& scales, const FileTensor& biases, int bits,
                   int group, int64_t out_rows, int64_t in_cols) {
   const std::string name = printable(weight_u32.name);
-  if (unpack_row_of(bits) == nullptr || (group != 32 && group != 64 && group != 128))
+  if (unpack_codes_of(bits) == nullptr || (group != 32 && group != 64 && group != 128))
     throw_error(
         ErrorKind::kBadModel,
         "{}: {} is quantised with {} bits in groups of {}, expected 2, 3, 4, 5, 6 or 8 bits in groups of 32, "
@@ -141,13 +164,43 @@ void dequantize_affine(const FileTensor& weight_u32, const FileTensor& scales, c
   check_affine(weight_u32, scales, biases, bits, group, out_rows, in_cols);
   TS_CHECK(first_row >= 0 && row_count >= 0 && row_count <= out_rows - first_row, "rows {} + {} of {}",
            first_row, row_count, out_rows);
-  const UnpackRow unpack = unpack_row_of(bits);
-  const int64_t groups = in_cols / group, row_bytes = in_cols * bits / 8;
+  const int64_t groups = in_cols / group;
   std::vector<float> scale(static_cast<size_t>(groups)), bias(static_cast<size_t>(groups));
-  for (int64_t r = first_row; r < first_row + row_count; ++r, out += in_cols) {
+  std::vector<uint8_t> codes(static_cast<size_t>(in_cols));
+  for (int64_t r = first_row; r < first_row + row_count; ++r) {
     read_rows_f32(scales, r, 1, scale.data());
     read_rows_f32(biases, r, 1, bias.data());
-    unpack(weight_u32.bytes.data() + r * row_bytes, scale.data(), bias.data(), group, in_cols, out);
+    unpack_codes_of(bits)(weight_u32.bytes.data() + r * (in_cols * bits / 8), in_cols, codes.data());
+    const uint8_t* code = codes.data();
+    for (size_t g = 0; g < static_cast<size_t>(groups); ++g)
+      for (int j = 0; j < group; ++j) *out++ = scale[g] * static_cast<float>(*code++) + bias[g];
+  }
+}
+
+QuantLayout affine_layout(int bits, int group, FileType scales, FileType biases) {
+  using Scale = QuantLayout::Scale;
+  const Scale kept = scales == FileType::kBF16  ? Scale::kBF16
+                     : scales == FileType::kF16 ? Scale::kF16
+                                                : Scale::kF32;
+  return {.bits = std::max(bits, 4),
+          .group = group,
+          .zero = 0,
+          .scale = scales == biases ? kept : Scale::kF32,
+          .has_min = true,
+          .table = false};
+}
+
+void read_affine_row(const FileTensor& weight_u32, const FileTensor& scales, const FileTensor& biases,
+                     int bits, int group, int64_t in_cols, int64_t row, const QuantRow& out) {
+  unpack_codes_of(bits)(weight_u32.bytes.data() + row * (in_cols * bits / 8), in_cols, out.codes);
+  const bool widen = scales.type != biases.type;
+  for (const auto& [from, to] : {std::pair{&scales, out.scales}, {&biases, out.mins}}) {
+    if (widen) {
+      read_rows_f32(*from, row, 1, static_cast<float*>(to));
+      continue;
+    }
+    const int64_t bytes = in_cols / group * type_bytes(from->type);
+    std::memcpy(to, from->bytes.data() + row * bytes, static_cast<size_t>(bytes));
   }
 }
 

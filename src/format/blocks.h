@@ -10,6 +10,9 @@ namespace tessera {
 
 /// Q4_0 … IQ4_NL: stored in blocks along the row.
 bool is_block_type(FileType type);
+/// Values and bytes of one block: 32 and 18 for Q4_0, 256 and 210 for Q6_K. Block types only.
+int64_t block_values(FileType type);
+int64_t block_bytes(FileType type);
 /// Bytes of a row of `cols` values. Throws Error(kBadModel) when cols is not whole blocks.
 int64_t row_bytes(FileType type, int64_t cols);
 

@@ -12,22 +12,11 @@ namespace {
 
 constexpr size_t kMaxRank = 8;
 
-struct TypeRow {
-  FileType type;
-  const char* name;
-  int64_t bytes;
-};
-constexpr TypeRow kTypes[] = {
-    {FileType::kF32, "F32", 4},   {FileType::kF16, "F16", 2},        {FileType::kBF16, "BF16", 2},
-    {FileType::kI8, "I8", 1},     {FileType::kU8, "U8", 1},          {FileType::kI16, "I16", 2},
-    {FileType::kI32, "I32", 4},   {FileType::kU32, "U32", 4},        {FileType::kI64, "I64", 8},
-    {FileType::kF64, "F64", 8},   {FileType::kF8E4M3, "F8_E4M3", 1}, {FileType::kF8E5M2, "F8_E5M2", 1},
-    {FileType::kBool, "BOOL", 1},
-};
-
+/// The types that safetensors knows, by the name it has for them.
 std::optional<FileType> type_from(const std::string& name) {
-  for (const TypeRow& row : kTypes)
-    if (name == row.name) return row.type;
+  for (auto type = FileType::kF32; type <= FileType::kBool;
+       type = static_cast<FileType>(static_cast<int>(type) + 1))
+    if (name == to_string(type)) return type;
   return std::nullopt;
 }
 
@@ -131,18 +120,6 @@ void check_overlaps(const std::vector<SafetensorsEntry>& in_data_order) {
 }
 
 }  // namespace
-
-const char* to_string(FileType type) {
-  for (const TypeRow& row : kTypes)
-    if (row.type == type) return row.name;
-  return "?";
-}
-
-int64_t type_bytes(FileType type) {
-  for (const TypeRow& row : kTypes)
-    if (row.type == type) return row.bytes;
-  return 0;
-}
 
 SafetensorsHeader parse_safetensors(std::span<const uint8_t> file, const std::string& path) {
   if (file.size() < 8)

@@ -52,7 +52,35 @@ std::map<std::string, std::string> read_weight_map(const std::string& index_path
   return files;
 }
 
+struct TypeRow {
+  FileType type;
+  const char* name;
+  int64_t bytes;
+};
+constexpr TypeRow kTypes[] = {
+    {FileType::kF32, "F32", 4},       {FileType::kF16, "F16", 2},        {FileType::kBF16, "BF16", 2},
+    {FileType::kI8, "I8", 1},         {FileType::kU8, "U8", 1},          {FileType::kI16, "I16", 2},
+    {FileType::kI32, "I32", 4},       {FileType::kU32, "U32", 4},        {FileType::kI64, "I64", 8},
+    {FileType::kF64, "F64", 8},       {FileType::kF8E4M3, "F8_E4M3", 1}, {FileType::kF8E5M2, "F8_E5M2", 1},
+    {FileType::kBool, "BOOL", 1},     {FileType::kQ4_0, "Q4_0", 0},      {FileType::kQ4_1, "Q4_1", 0},
+    {FileType::kQ5_0, "Q5_0", 0},     {FileType::kQ5_1, "Q5_1", 0},      {FileType::kQ8_0, "Q8_0", 0},
+    {FileType::kQ4_K, "Q4_K", 0},     {FileType::kQ5_K, "Q5_K", 0},      {FileType::kQ6_K, "Q6_K", 0},
+    {FileType::kIQ4_NL, "IQ4_NL", 0},
+};
+
 }  // namespace
+
+const char* to_string(FileType type) {
+  for (const TypeRow& row : kTypes)
+    if (row.type == type) return row.name;
+  return "?";
+}
+
+int64_t type_bytes(FileType type) {
+  for (const TypeRow& row : kTypes)
+    if (row.type == type) return row.bytes;
+  return 0;
+}
 
 int64_t FileTensor::elements() const {
   int64_t n = 1;
@@ -109,28 +137,33 @@ void TensorStore::add_file(const std::string& path) {
   for (SafetensorsEntry& entry : header.entries) {
     const std::string canonical = canonical_name(entry.tensor.name);
     if (canonical.empty()) continue;
-    if (const auto other = tensors_.find(canonical); other != tensors_.end())
-      throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice, also as {} in {}", path,
-                  printable(entry.tensor.name), printable(other->second.name), other->second.file);
-    if (unknown_types_.contains(canonical))
-      throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice", path, printable(entry.tensor.name));
-    if (entry.known_type)
-      tensors_.emplace(canonical, std::move(entry.tensor));
-    else
-      unknown_types_.emplace(canonical,
-                             fmt::format("{}: tensor {} has type {}", path, printable(entry.tensor.name),
-                                         printable(entry.type_name)));
+    const std::string unknown =
+        entry.known_type ? ""
+                         : fmt::format("{}; use a BF16, F16 or F32 checkpoint", printable(entry.type_name));
+    add(canonical, std::move(entry.tensor), unknown);
   }
   metadata_.merge(header.metadata);  // the first file's entry stays
   maps_.push_back(std::move(map));
+}
+
+void TensorStore::add(const std::string& canonical, FileTensor tensor, const std::string& unknown_type) {
+  if (const auto other = tensors_.find(canonical); other != tensors_.end())
+    throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice, also as {} in {}", tensor.file,
+                printable(tensor.name), printable(other->second.name), other->second.file);
+  if (unknown_types_.contains(canonical))
+    throw_error(ErrorKind::kBadModel, "{}: tensor {} is there twice", tensor.file, printable(tensor.name));
+  if (unknown_type.empty())
+    tensors_.emplace(canonical, std::move(tensor));
+  else
+    unknown_types_.emplace(canonical, fmt::format("{}: this version cannot read tensor {} of type {}",
+                                                  tensor.file, printable(tensor.name), unknown_type));
 }
 
 const FileTensor* TensorStore::find(std::string_view canonical) const {
   const auto it = tensors_.find(canonical);
   if (it != tensors_.end()) return &it->second;
   if (const auto unknown = unknown_types_.find(canonical); unknown != unknown_types_.end())
-    throw_error(ErrorKind::kBadModel, "{}, which this version cannot read; use a BF16, F16 or F32 checkpoint",
-                unknown->second);
+    throw Error(ErrorKind::kBadModel, unknown->second);
   return nullptr;
 }
 

@@ -42,12 +42,21 @@ enum class FileType : uint8_t {
 const char* to_string(FileType type);  // "F32", "BF16", … as the file spells it
 int64_t type_bytes(FileType type);     // of one value; not for block types
 
+/// How a file's order of values differs from the published checkpoint's, which FileTensor::shape speaks of.
+/// Undone where rows are read (format/affine.h).
+enum class StoredOrder : uint8_t {
+  kAsPublished,
+  kChannelsFirst,  // a row of pixels is [3][pixels], published [pixels][3]
+  kAxesFirst       // [2][n][d], published [n][2][d]
+};
+
 /// One tensor as it lies in its file. Views into the store's maps.
 struct FileTensor {
   std::string name;  // as the file spells it
   std::string file;  // path, for errors
   FileType type = FileType::kF32;
-  std::vector<int64_t> shape;
+  StoredOrder order = StoredOrder::kAsPublished;
+  std::vector<int64_t> shape;      // as published
   std::span<const uint8_t> bytes;  // row-major, little-endian; may be unaligned
 
   int64_t elements() const;
@@ -62,6 +71,8 @@ struct FileTensor {
 /// it is. Empty for a tensor to ignore (lm_head.*: a copy of the embedding).
 std::string canonical_name(std::string_view file_name);
 
+class GgufMetadata;
+
 class TensorStore {
  public:
   /// The weights of a Hugging Face directory: model.safetensors, or the files of
@@ -69,6 +80,11 @@ class TensorStore {
   static TensorStore open_directory(const std::string& directory);
   /// One safetensors file. Throws as above.
   static TensorStore open_file(const std::string& path);
+  /// A GGUF model: `path` is its file, or any of the parts of a split one (-00001-of-00003.gguf), which must
+  /// all be beside it; `mmproj`: the file with its vision and audio tensors, or "". Shapes and names become
+  /// the published ones. Throws as above, also for a file of another architecture than "gemma4" ("clip"). An
+  /// output.weight that is a copy of the embedding is left out (64 rows are compared); any other is refused.
+  static TensorStore open_gguf(const std::string& path, const std::string& mmproj);
 
   /// nullptr when absent. `canonical`: see canonical_name. Throws Error(kBadModel) for a tensor whose type
   /// this version does not know: such a file opens as long as nobody needs that tensor.
@@ -77,13 +93,22 @@ class TensorStore {
     return tensors_;
   }  // by canonical name
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// The metadata of a GGUF model (of its first part) and of its mmproj; nullptr when there is none.
+  const GgufMetadata* gguf() const { return gguf_.get(); }
+  const GgufMetadata* mmproj() const { return mmproj_.get(); }
   int files() const { return static_cast<int>(maps_.size()); }
   int64_t file_bytes() const;
 
  private:
   void add_file(const std::string& path);
+  std::shared_ptr<GgufMetadata> add_gguf(const std::string& path);
+  void add_gguf_parts(const std::string& first);
+  /// Under its canonical name. `unknown_type`: empty, or what to say when somebody needs it.
+  void add(const std::string& canonical, FileTensor tensor, const std::string& unknown_type);
+  void drop_copy_of_embedding();
 
   std::vector<std::unique_ptr<FileMap>> maps_;
+  std::shared_ptr<GgufMetadata> gguf_, mmproj_;  // views into maps_
   std::map<std::string, FileTensor, std::less<>> tensors_;
   std::map<std::string, std::string, std::less<>> unknown_types_;  // canonical name → what to say about it
   std::map<std::string, std::string> metadata_;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "format/affine.h"
+#include "format/blocks.h"
 #include "model/model.h"
 #include "model/names.h"
 
@@ -17,8 +18,8 @@ class Binder {
  public:
   Binder(const ModelConfig& config, const TensorStore& store, Backend& backend,
          const std::function<void(double)>& progress)
-      : config_(config), store_(store), backend_(backend), progress_(progress) {
-    for (const ExpectedTensor& e : expected_tensors(config)) expected_.emplace(e.name, e.shape);
+      : config_(as_stored(config, store)), store_(store), backend_(backend), progress_(progress) {
+    for (const ExpectedTensor& e : expected_tensors(config_)) expected_.emplace(e.name, e.shape);
     for (const auto& [name, tensor] : store.tensors())
       total_bytes_ += static_cast<int64_t>(tensor.bytes.size());
   }
@@ -32,10 +33,8 @@ class Binder {
     for (size_t i = 0; i < m.layers.size(); ++i)
       m.layers[i].next_norm = i + 1 < m.layers.size() ? m.layers[i + 1].attn_norm : final_norm;
     m.text_bytes = backend_.weight_bytes();
-    if (config_.mm_embed > 0 && store_.find("model.embed_vision.embedding_projection.weight") != nullptr)
-      m.vision = vision();
-    if (config_.audio_samples_per_token > 0 &&
-        store_.find("model.embed_audio.embedding_projection.weight") != nullptr)
+    if (config_.mm_embed > 0) m.vision = vision();
+    if (config_.audio_samples_per_token > 0)
       m.audio_projection = matrix({"model.embed_audio.embedding_projection.weight"});
     if (progress_) progress_(1.0);
     return m;
@@ -46,24 +45,17 @@ class Binder {
     const std::string prefix = fmt::format("model.language_model.layers.{}.", index);
     const auto name = [&prefix](const char* leaf) { return prefix + leaf; };
     const LayerConfig& c = config_.layers[static_cast<size_t>(index)];
-    // The tensor list decides whether V is K, not the config: any layer that has a v_proj uses it. Sliding
-    // layers of this model always have one.
-    const bool has_v = store_.find(name("self_attn.v_proj.weight")) != nullptr;
-    if (!has_v && c.sliding && !c.v_is_k) find(name("self_attn.v_proj.weight"));
-    if (has_v)
-      expected_.try_emplace(name("self_attn.v_proj.weight"), expected_.at(name("self_attn.k_proj.weight")));
-
     Layer l;
     l.shape = {.q_heads = config_.q_heads,
                .kv_heads = c.kv_heads,
                .head_dim = c.head_dim,
-               .v_is_k = !has_v,
+               .v_is_k = c.v_is_k,
                .window = c.sliding ? config_.window : 0,
                .norm_eps = config_.rms_eps};
     l.rope = rope_index(m, c.sliding, c.head_dim);
     l.attn_norm = plain(name("input_layernorm.weight"));
     std::vector<std::string> qkv = {name("self_attn.q_proj.weight"), name("self_attn.k_proj.weight")};
-    if (has_v) qkv.push_back(name("self_attn.v_proj.weight"));
+    if (!c.v_is_k) qkv.push_back(name("self_attn.v_proj.weight"));
     l.w_qkv = matrix(qkv);
     l.q_norm = plain(name("self_attn.q_norm.weight"));
     l.k_norm = plain(name("self_attn.k_norm.weight"));
@@ -103,7 +95,7 @@ class Binder {
     if (!quantised && t->shape != expected_.at(name))
       throw_error(
           ErrorKind::kBadModel,
-          "{}: tensor {} is {}, config.json asks for {}; weights and config.json belong to different models. "
+          "{}: tensor {} is {}, the config asks for {}; weights and config belong to different models. "
           "Run: tessera inspect {}",
           t->file, t->name, t->shape_text(), shape_text(expected_.at(name)), config_.path);
     done_bytes_ += static_cast<int64_t>(t->bytes.size());
@@ -134,13 +126,22 @@ class Binder {
     return backend_.pack(whole);
   }
 
-  // One published matrix: plain, or affine-quantised (formats.md §4).
+  // One published matrix: plain, in blocks (formats.md §3), or affine-quantised (§4).
   WeightPart part(const std::string& name) {
     const FileTensor& t = find(name);
     const int64_t rows = expected_.at(name)[0], cols = expected_.at(name)[1];
-    if (t.type != FileType::kU32)
-      return {rows, t.type == FileType::kBF16 ? DType::kBF16 : DType::kF32,
-              [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
+    if (t.type != FileType::kU32) {
+      WeightPart p{rows, t.type == FileType::kBF16 ? DType::kBF16 : DType::kF32,
+                   [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
+      // Blocks of permuted columns would not be blocks: such a matrix is opened.
+      if (is_block_type(t.type) && t.order == StoredOrder::kAsPublished) {
+        p.quant = block_layout(t.type);
+        p.read_quant = [&t, cols](int64_t row, const QuantRow& out) {
+          read_block_row(t.type, t.bytes.data() + row * row_bytes(t.type, cols), cols, out);
+        };
+      }
+      return p;
+    }
     const std::string module = name.substr(0, name.size() - std::string("weight").size());
     const FileTensor *scales = store_.find(module + "scales"), *biases = store_.find(module + "biases");
     if (scales == nullptr || biases == nullptr)
@@ -149,11 +150,16 @@ class Binder {
                   t.name, module, scales == nullptr ? "scales" : "biases");
     const auto [bits, group] = affine_shape(t, *scales, cols);
     check_affine(t, *scales, *biases, bits, group, rows, cols);
-    return {rows, DType::kBF16,
-            [&t, scales, biases, bits = bits, group = group, rows, cols](int64_t first, int64_t count,
-                                                                         float* out) {
-              dequantize_affine(t, *scales, *biases, bits, group, rows, cols, first, count, out);
-            }};
+    WeightPart p{rows, DType::kBF16,
+                 [&t, scales, biases, bits = bits, group = group, rows, cols](int64_t first, int64_t count,
+                                                                              float* out) {
+                   dequantize_affine(t, *scales, *biases, bits, group, rows, cols, first, count, out);
+                 }};
+    p.quant = affine_layout(bits, group, scales->type, biases->type);
+    p.read_quant = [&t, scales, biases, bits = bits, group = group, cols](int64_t row, const QuantRow& out) {
+      read_affine_row(t, *scales, *biases, bits, group, cols, row, out);
+    };
+    return p;
   }
 
   // Index of the frequencies for this kind of layer and width, made when first asked for:
@@ -176,7 +182,7 @@ class Binder {
     return at->second;
   }
 
-  const ModelConfig& config_;
+  const ModelConfig config_;
   const TensorStore& store_;
   Backend& backend_;
   const std::function<void(double)>& progress_;

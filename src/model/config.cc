@@ -1,5 +1,5 @@
-// config.json's top level, vision and audio; generation_config.json; processor_config.json. docs/spec/model.md
-// §2.
+// config.json's top level, vision and audio; generation_config.json; processor_config.json.
+// docs/spec/model.md §2.
 #include "model/config.h"
 
 #include <algorithm>
@@ -12,18 +12,16 @@ namespace tessera {
 namespace {
 
 constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
-// What this engine's media code cuts: 48 x 48 pixels, 40 ms of 16 kHz sound.
-constexpr int kPatch = 48, kAudioSamples = 640, kAudioHz = 16000;
 
 void read_vision(const JsonFields& vision, ModelConfig& config) {
   const int64_t derived =
       vision.integer_or("patch_size", 16, 1, 1024) * vision.integer_or("pooling_kernel_size", 3, 1, 64);
   config.patch = static_cast<int>(vision.integer_or("model_patch_size", derived, 1, 65536));
-  if (config.patch != derived || config.patch != kPatch)
+  if (config.patch != derived || config.patch != kPatchPixels)
     throw_error(
         ErrorKind::kBadModel,
         "{}: vision_config has patches of {} pixels (patch_size * pooling_kernel_size = {}), expected {}",
-        vision.file(), config.patch, derived, kPatch);
+        vision.file(), config.patch, derived, kPatchPixels);
   config.mm_embed = static_cast<int>(vision.integer_or("mm_embed_dim", 3840, 1, 65536));
   config.positions = static_cast<int>(vision.integer_or("mm_posemb_size", 1120, 1, 65536));
   config.vision_rms_eps = static_cast<float>(vision.number_or("rms_norm_eps", 1e-6, 1e-12, 1e-2));

@@ -1,5 +1,6 @@
 #pragma once
-// The model's hyper-parameters, from config.json, generation_config.json and processor_config.json.
+// The model's hyper-parameters, from config.json, generation_config.json and processor_config.json, or from a
+// GGUF's metadata.
 // Every value is checked; what a file leaves out is derived or has the published default.
 #include <cstdint>
 #include <map>
@@ -7,6 +8,8 @@
 #include <vector>
 
 namespace tessera {
+
+class TensorStore;
 
 struct RopeConfig {
   double theta = 10000;
@@ -25,7 +28,7 @@ struct AffineConfig {
 };
 
 struct ModelConfig {
-  std::string path;  // directory, for errors
+  std::string path;  // directory or GGUF file, for errors
   // text
   int hidden = 0, intermediate = 0, q_heads = 0, vocab = 0, max_context = 0, window = 0;
   float rms_eps = 1e-6F;
@@ -60,6 +63,10 @@ struct ModelConfig {
 
   /// Throws Error(kIo | kBadModel) naming file, key, found, expected.
   static ModelConfig load(const std::string& directory);
+  /// From the metadata of TensorStore::open_gguf, and from the few tensors that stand for a key (rope_freqs,
+  /// the number of positions). No vision and no audio without an mmproj. Throws Error(kBadModel) as above,
+  /// also for an mmproj of another model.
+  static ModelConfig load_gguf(const TensorStore& store);
 };
 
 }  // namespace tessera

@@ -8,10 +8,6 @@
 namespace tessera {
 namespace {
 
-constexpr int kMaxLayers = 1024, kMaxHidden = 65536, kMaxIntermediate = 1 << 20, kMaxHeads = 1024,
-              kMaxHeadDim = 4096;
-constexpr int kMaxVocab = 1 << 24, kMaxContext = 1 << 24;
-
 /// Features of sibling models. Computing such a model without them would give plausible nonsense.
 void refuse_unsupported(const JsonFields& text) {
   const auto unsupported = [&](const char* key, const char* feature, const std::string& expected) {
@@ -104,17 +100,7 @@ void read_layers(const JsonFields& text, ModelConfig& config) {
           static_cast<int>(entry->integer_or("num_key_value_heads", kv_heads, 1, kMaxHeads));
     }
   }
-  for (size_t i = 0; i < config.layers.size(); ++i) {
-    const LayerConfig& layer = config.layers[i];
-    if (layer.head_dim % 2 != 0)
-      throw_error(ErrorKind::kBadModel,
-                  "{}: layer {} has head_dim {}, expected an even number (rope turns pairs)", text.file(), i,
-                  layer.head_dim);
-    if (config.q_heads % layer.kv_heads != 0)
-      throw_error(ErrorKind::kBadModel,
-                  "{}: layer {} has {} KV heads, expected a divisor of the {} query heads", text.file(), i,
-                  layer.kv_heads, config.q_heads);
-  }
+  check_layers(config, text.file());
 }
 
 /// One kind of layer: `from` is that kind's object, or nothing. `absent` is what the published file says.
@@ -151,6 +137,24 @@ void read_ropes(const JsonFields& text, ModelConfig& config) {
 
 }  // namespace
 
+void check_layers(const ModelConfig& config, const std::string& file) {
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const LayerConfig& layer = config.layers[i];
+    if (layer.head_dim % 2 != 0)
+      throw_error(ErrorKind::kBadModel,
+                  "{}: layer {} has head_dim {}, expected an even number (rope turns pairs)", file, i,
+                  layer.head_dim);
+    if (config.q_heads % layer.kv_heads != 0)
+      throw_error(ErrorKind::kBadModel,
+                  "{}: layer {} has {} KV heads, expected a divisor of the {} query heads", file, i,
+                  layer.kv_heads, config.q_heads);
+  }
+}
+
+float embed_scale_of(int hidden) {
+  return bf16_to_f32(f32_to_bf16(std::sqrt(static_cast<float>(hidden))));
+}
+
 void read_text_config(const JsonFields& text, ModelConfig& config) {
   refuse_unsupported(text);
   config.hidden = static_cast<int>(text.integer("hidden_size", 1, kMaxHidden));
@@ -161,8 +165,7 @@ void read_text_config(const JsonFields& text, ModelConfig& config) {
   config.window = static_cast<int>(text.integer_or("sliding_window", 1024, 1, kMaxContext));
   config.rms_eps = static_cast<float>(text.number_or("rms_norm_eps", 1e-6, 1e-12, 1e-2));
   config.logit_softcap = static_cast<float>(text.number_or("final_logit_softcapping", 0, 0, 1e6));
-  // Google's code rounds the constant to bfloat16: 62.0 for 3840, 8.0 for 64.
-  config.embed_scale = bf16_to_f32(f32_to_bf16(std::sqrt(static_cast<float>(config.hidden))));
+  config.embed_scale = embed_scale_of(config.hidden);
   read_layers(text, config);
   read_ropes(text, config);
 }

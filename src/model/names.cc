@@ -66,4 +66,18 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
   return out;
 }
 
+ModelConfig as_stored(ModelConfig config, const TensorStore& store) {
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    LayerConfig& layer = config.layers[i];
+    if (store.find(fmt::format("{}layers.{}.self_attn.v_proj.weight", kText, i)) != nullptr)
+      layer.v_is_k = false;
+    else if (!layer.sliding)
+      layer.v_is_k = true;
+  }
+  if (store.find("model.embed_vision.embedding_projection.weight") == nullptr) config.mm_embed = 0;
+  if (store.find("model.embed_audio.embedding_projection.weight") == nullptr)
+    config.audio_samples_per_token = 0;
+  return config;
+}
+
 }  // namespace tessera

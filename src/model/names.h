@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "format/tensor_file.h"
 #include "model/config.h"
 
 namespace tessera {
@@ -21,5 +22,10 @@ struct ExpectedTensor {
 
 /// In the published file's order of blocks. v_proj of a full layer is listed only when !v_is_k.
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
+
+/// The config as the tensors have it, whatever it says itself: a layer with a v_proj uses it, a full layer
+/// without one has V = K (sliding layers of this model always have one); a vision or audio path whose
+/// projection is not there is absent.
+ModelConfig as_stored(ModelConfig config, const TensorStore& store);
 
 }  // namespace tessera

@@ -83,7 +83,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view utf8) const {
 }
 
 // The longest added token that `text` starts with; empty when none does. Narrows a range of the sorted list
-// byte by byte: at most kMaxAddedBytes steps, so hostile text ("<<<<…") stays linear.
+// byte by byte: at most kMaxAddedTokenBytes steps, so hostile text ("<<<<…") stays linear.
 std::string_view Tokenizer::match_added(std::string_view text, int32_t& id) const {
   if (!added_lead_[static_cast<uint8_t>(text.front())]) return {};
   std::string_view longest;

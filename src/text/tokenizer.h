@@ -17,18 +17,32 @@ namespace tessera {
 
 struct TokenizerFile;
 
+/// A vocabulary as other containers than tokenizer.json hold it, in views that need not outlive the call.
+struct TokenizerParts {
+  std::span<const std::string_view> tokens;  // by id; spaces as U+2581, bytes as <0x0A>
+  std::span<const int32_t> types;            // of each token, as SentencePiece and GGUF number them:
+                                   // 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
+  std::span<const std::string_view> merges;  // "left right", lowest rank first
+};
+
 struct ControlToken {
   int32_t id = 0;
   std::string text;
 };
 
-/// Immutable after from_json; any thread may use it. Movable, not copyable (30 MB).
+/// Immutable once made; any thread may use it. Movable, not copyable (30 MB).
 class Tokenizer {
  public:
   /// `json`: the bytes of tokenizer.json; `name`: its path, for errors. Throws Error(kBadModel) when the file
   /// is not JSON, not a BPE of this kind, or contradicts itself (ids not 0 … n - 1, merges of unknown
   /// tokens).
   static Tokenizer from_json(std::string_view json, const std::string& name);
+
+  /// The same from parts. Tokens of type 3 and 4 are parsed in text as added_tokens are; the published
+  /// control tokens are whatever their type says (converters mark some of them 1). `name` as above. Throws
+  /// Error(kBadModel): lists of different lengths, unknown types, an empty token or one twice, a merge that
+  /// is not two known tokens.
+  static Tokenizer from_parts(const TokenizerParts& parts, const std::string& name);
 
   Tokenizer(Tokenizer&&) noexcept = default;
   Tokenizer& operator=(Tokenizer&&) noexcept = default;
@@ -63,6 +77,7 @@ class Tokenizer {
   Tokenizer() = default;
   enum class Kind : uint8_t { kText, kByte, kControl };
 
+  static Tokenizer build(TokenizerFile file, const std::string& name);
   void build_vocabulary(TokenizerFile& file, const std::string& name);
   void build_merges(const TokenizerFile& file, const std::string& name);
   void build_symbols(const TokenizerFile& file, const std::string& name);

@@ -1,4 +1,4 @@
-// Tokenizer::from_json: the parts of a tokenizer.json, checked against each other and indexed.
+// The parts of a tokenizer.json, or of another container, checked against each other and indexed.
 #include <algorithm>
 
 #include "base/error.h"
@@ -37,7 +37,14 @@ std::string_view last_char(std::string_view text) {
 }  // namespace
 
 Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name) {
-  TokenizerFile file = read_tokenizer_file(json, name);
+  return build(read_tokenizer_file(json, name), name);
+}
+
+Tokenizer Tokenizer::from_parts(const TokenizerParts& parts, const std::string& name) {
+  return build(read_tokenizer_parts(parts, name), name);
+}
+
+Tokenizer Tokenizer::build(TokenizerFile file, const std::string& name) {
   Tokenizer tokenizer;
   tokenizer.build_vocabulary(file, name);
   tokenizer.build_symbols(file, name);

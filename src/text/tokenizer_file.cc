@@ -8,9 +8,6 @@ namespace tessera {
 
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 30;  // the published file has 32 MB; offsets are 32 bits
-constexpr size_t kMaxAddedBytes = 256;             // of one added token: bounds the work per byte of text
-
 // model.vocab and model.merges are 1.3 million strings: they go straight to arenas, the rest into a tree.
 class Reader : public JsonTreeBuilder {
  public:
@@ -86,7 +83,7 @@ class Reader : public JsonTreeBuilder {
   bool number_unsigned(number_unsigned_t value) override {
     if (state_ == State::kVocabulary) {
       // Ids are dense, so an id above every possible count is refused without arithmetic on it.
-      constexpr number_unsigned_t kMost = kMaxFileBytes;
+      constexpr number_unsigned_t kMost = kMaxTokenizerFileBytes;
       add_token(static_cast<int64_t>(std::min(value, kMost)));
       return true;
     }
@@ -232,11 +229,11 @@ class Settings {
       const std::string where = "added_tokens[" + std::to_string(file.added.size()) + "].";
       const Json& id = at(entry, "id");
       const Json& content = at(entry, "content");
-      if (!id.is_number_unsigned() || id.get<uint64_t>() >= kMaxFileBytes)
+      if (!id.is_number_unsigned() || id.get<uint64_t>() >= kMaxTokenizerFileBytes)
         bad(where + "id", show(id), "an id");
       if (!content.is_string()) bad(where + "content", show(content), "a string");
       const auto& text = content.get_ref<const std::string&>();
-      if (text.empty() || text.size() > kMaxAddedBytes) {
+      if (text.empty() || text.size() > kMaxAddedTokenBytes) {
         bad(where + "content", std::to_string(text.size()) + " bytes long", "1 to 256 bytes");
       }
       for (const char* key : {"single_word", "lstrip", "rstrip", "normalized"}) {
@@ -257,8 +254,9 @@ class Settings {
 }  // namespace
 
 TokenizerFile read_tokenizer_file(std::string_view json, const std::string& name) {
-  if (json.size() > kMaxFileBytes) {
-    throw_error(ErrorKind::kTooLarge, "{}: {} bytes, at most {} are read", name, json.size(), kMaxFileBytes);
+  if (json.size() > kMaxTokenizerFileBytes) {
+    throw_error(ErrorKind::kTooLarge, "{}: {} bytes, at most {} are read", name, json.size(),
+                kMaxTokenizerFileBytes);
   }
   TokenizerFile file;
   Reader reader(json, name, file);

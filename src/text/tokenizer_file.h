@@ -1,5 +1,6 @@
 #pragma once
-// tokenizer.json → its parts, type-checked but not yet checked against each other.
+// tokenizer.json, or lists of tokens and merges → one form, type-checked but not yet checked against each
+// other.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +9,12 @@
 #include "text/json_tree.h"
 
 namespace tessera {
+
+struct TokenizerParts;
+
+inline constexpr size_t kMaxTokenizerFileBytes = size_t{1}
+                                                 << 30;  // the published file has 32 MB; offsets: 32 bits
+inline constexpr size_t kMaxAddedTokenBytes = 256;  // of one added token: bounds the work per byte of text
 
 struct TokenizerFile {
   struct Token {
@@ -35,5 +42,8 @@ struct TokenizerFile {
 /// normalised. Throws Error(kBadModel) with `name`, what was found and what is expected; Error(kTooLarge)
 /// above 1 GiB.
 TokenizerFile read_tokenizer_file(std::string_view json, const std::string& name);
+
+/// The same of Tokenizer::from_parts. Throws as that does.
+TokenizerFile read_tokenizer_parts(const TokenizerParts& parts, const std::string& name);
 
 }  // namespace tessera

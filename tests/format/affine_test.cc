@@ -184,5 +184,70 @@ TEST(read_rows_f32, other_types_are_refused) {
                [&] { read_rows_f32(tensor.tensor, 0, 1, &out); });
 }
 
+TEST(affine, the_neutral_form_gives_the_same_values_bit_for_bit) {
+  constexpr int64_t kRows = 3, kCols = 256;
+  for (const int bits : {2, 3, 4, 5, 6, 8})
+    for (const int group : {32, 64, 128})
+      for (const auto& [scale_type, bias_type] : {std::pair{FileType::kBF16, FileType::kBF16},
+                                                  {FileType::kF16, FileType::kF16},
+                                                  {FileType::kF32, FileType::kF32},
+                                                  {FileType::kBF16, FileType::kF32}}) {
+        std::mt19937 random(static_cast<uint32_t>(bits * group));
+        std::vector<uint32_t> codes(kRows * kCols);
+        for (uint32_t& code : codes) code = random() & ((1U << bits) - 1);
+        std::vector<float> scale_values(kRows * kCols / static_cast<size_t>(group)),
+            bias_values(scale_values);
+        for (float& v : scale_values) v = std::ldexp(1.0F, static_cast<int>(random() % 7) - 6);
+        for (float& v : bias_values) v = -std::ldexp(1.0F, static_cast<int>(random() % 7) - 3);
+        const Owned weight = make("w", FileType::kU32, {kRows, kCols * bits / 32}, pack(codes, bits, kCols));
+        const Owned scales =
+            make("s", scale_type, {kRows, kCols / group}, to_bytes(scale_type, scale_values));
+        const Owned biases = make("b", bias_type, {kRows, kCols / group}, to_bytes(bias_type, bias_values));
+
+        const QuantLayout layout = affine_layout(bits, group, scale_type, bias_type);
+        EXPECT_EQ(layout.bits, std::max(bits, 4));
+        EXPECT_EQ(layout.group, group);
+        EXPECT_TRUE(layout.has_min && layout.zero == 0 && !layout.table);
+        std::vector<float> expected(kCols);
+        std::vector<uint8_t> found_codes(kCols);
+        std::vector<uint32_t> found_scales(kCols / 32), found_mins(kCols / 32);  // room for the widest
+        const auto value = [&](const std::vector<uint32_t>& from, size_t g) {
+          uint16_t half = 0;
+          std::memcpy(&half, reinterpret_cast<const char*>(from.data()) + 2 * g, 2);
+          return layout.scale == QuantLayout::Scale::kF32   ? std::bit_cast<float>(from[g])
+                 : layout.scale == QuantLayout::Scale::kF16 ? f16_to_f32(half)
+                                                            : bf16_to_f32(half);
+        };
+        for (int64_t r = 0; r < kRows; ++r) {
+          dequantize_affine(weight.tensor, scales.tensor, biases.tensor, bits, group, kRows, kCols, r, 1,
+                            expected.data());
+          read_affine_row(weight.tensor, scales.tensor, biases.tensor, bits, group, kCols, r,
+                          {found_codes.data(), found_scales.data(), found_mins.data()});
+          for (size_t k = 0; k < kCols; ++k) {
+            const size_t g = k / static_cast<size_t>(group);
+            ASSERT_EQ(value(found_scales, g) * static_cast<float>(found_codes[k]) + value(found_mins, g),
+                      expected[k])
+                << bits << " bits, group " << group << ", row " << r << ", column " << k;
+          }
+        }
+      }
+}
+
+TEST(affine, rows_of_another_order_are_put_right) {
+  // Two rows of two pixels, stored channel by channel.
+  Owned t = make("p", FileType::kF32, {2, 6},
+                 to_bytes(FileType::kF32, {0, 1, 10, 11, 20, 21, 100, 101, 110, 111, 120, 121}));
+  t.tensor.order = StoredOrder::kChannelsFirst;
+  std::vector<float> out(6);
+  read_rows_f32(t.tensor, 1, 1, out.data());
+  EXPECT_EQ(out, (std::vector<float>{100, 110, 120, 101, 111, 121}));
+  // [2][3][2], published as [3][2][2]: a row is x's values, then y's.
+  t = make("q", FileType::kF32, {3, 2, 2}, to_bytes(FileType::kF32, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
+  t.tensor.order = StoredOrder::kAxesFirst;
+  out.resize(8);
+  read_rows_f32(t.tensor, 1, 2, out.data());
+  EXPECT_EQ(out, (std::vector<float>{3, 4, 9, 10, 5, 6, 11, 12}));
+}
+
 }  // namespace
 }  // namespace tessera

@@ -14,7 +14,7 @@ namespace {
 
 std::vector<std::string> isas() {
   std::vector<std::string> out;
-  for (const char* isa : {"portable", "avx2", "avx512"}) try {
+  for (const char* isa : {"portable", "avx2", "avxvnni", "avx512"}) try {
       make_cpu_backend(1, isa);
       out.emplace_back(isa);
     } catch (const Error&) {  // this CPU lacks it

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "fixtures.h"
+#include "support/tokenizer_lists.h"
 #include "text/chat.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
@@ -23,7 +24,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 struct Real {
   std::optional<Tokenizer> tokenizer;
-  std::string why_not;
+  std::string path, why_not;
   double load_s = 0;
 };
 
@@ -46,6 +47,7 @@ const Real& real() {
     }
     path.erase(path.find_last_not_of('\n') + 1);
     const std::string json = read_text_file(path, int64_t{64} << 20);
+    result.path = path;
     const auto start = std::chrono::steady_clock::now();
     result.tokenizer = Tokenizer::from_json(json, path);
     result.load_s = seconds_since(start);
@@ -66,6 +68,21 @@ class Vocabulary262k : public testing::Test {
     return out;
   }
 };
+
+TEST_F(Vocabulary262k, TheListsOfAGgufGiveTheSameIds) {
+  const test::TokenizerLists lists(nlohmann::json::parse(read_text_file(real().path, int64_t{64} << 20)));
+  ASSERT_EQ(lists.merges.size(), 514906U);
+  const auto start = std::chrono::steady_clock::now();
+  const Tokenizer found = lists.tokenizer("gemma-4-12b-it.gguf");
+  std::printf("262,144 tokens and 514,906 merges from lists in %.2f s\n", seconds_since(start));
+  EXPECT_EQ(found.control_tokens().size(), 24U);
+  for (int32_t id = 0; id < 262144; ++id) ASSERT_EQ(found.token_bytes(id), tokenizer().token_bytes(id));
+  test::Random random(3);
+  for (int i = 0; i < 500; ++i) {
+    const std::string text = i % 4 == 0 ? test::random_bytes(random, 200) : test::random_text(random, 80);
+    ASSERT_EQ(found.encode(text), tokenizer().encode(text));
+  }
+}
 
 TEST_F(Vocabulary262k, HasThePublishedSizes) {
   EXPECT_EQ(tokenizer().vocab_size(), 262144);

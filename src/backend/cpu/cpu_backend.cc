@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/pack.h"
 #include "backend/cpu/tiling.h"
+#include "backend/cpu/weights.h"
 #include "backend/host_memory.h"
 #include "base/error.h"
 
@@ -20,6 +21,9 @@ namespace {
 const float* floats(Weight w) {
   return static_cast<const float*>(w.data);
 }
+const PackedWeight& packed(Weight w) {
+  return *static_cast<const PackedWeight*>(w.data);
+}
 
 class CpuBackend final : public Backend {
  public:
@@ -27,11 +31,10 @@ class CpuBackend final : public Backend {
       : kernels_(choose_kernels(isa)), pool_(threads), buffers_(static_cast<size_t>(pool_.threads())) {}
 
   Weight pack(const WeightSource& source) override {
-    const bool bf16 = std::ranges::all_of(source.parts, [](const auto& p) { return p.stored == DType::kBF16; });
-    const DType dtype = bf16 ? DType::kBF16 : DType::kF32;
-    void* data = hold(packed_bytes(source.rows(), source.cols, dtype));
-    pack_panels(source, dtype, data, pool_);
-    return {data, source.rows(), source.cols, dtype};
+    weights_.push_back(
+        pack_weight(source, pool_, [this](int64_t bytes) { return static_cast<uint8_t*>(hold(bytes)); }));
+    const PackedWeight& w = weights_.back();
+    return {&w, w.rows, w.cols, w.segments.front().dtype};
   }
 
   Weight pack_plain(const WeightSource& source) override {
@@ -44,7 +47,7 @@ class CpuBackend final : public Backend {
 
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     for_rows(plan.rows(), [&](int64_t r) {
-      if (plan.token[r] >= 0) unpack_row(table, plan.token[r], scale, y.row(r));
+      if (plan.token[r] >= 0) unpack_row(packed(table), plan.token[r], scale, y.row(r));
     });
   }
 
@@ -82,21 +85,25 @@ class CpuBackend final : public Backend {
   }
 
   void linear(Tensor y, Tensor x, Weight w) override {
-    product(x, w, w.rows, [&](int64_t first, int64_t count, const float* tile, int64_t stride) {
+    product(x, w, [&](int64_t first, int64_t count, const float* tile, int64_t stride) {
       for (int64_t r = 0; r < x.rows; ++r) std::copy_n(tile + r * stride, count, y.row(r) + first);
     });
   }
 
   // Gate and up panels of the same outputs are computed by one item, one after the other, and joined in its
-  // tile.
+  // tile. They are one segment, or two of the same size.
   void gated_linear(Tensor y, Tensor x, Weight w) override {
-    const int64_t panels = w.rows / 2 / kPanel, step = item_panels(panels, x.rows);
+    const Segment &gates = packed(w).segments.front(), &ups = packed(w).segments.back();
+    const int64_t panels = w.rows / 2 / kPanel, step = item_panels(gates, panels, x.rows);
+    const int64_t first_up = &gates == &ups ? panels : 0;
+    const ActChunk* gate_in = quantize(x, gates, 0);
+    const ActChunk* up_in = ups.shape.layout == gates.shape.layout ? gate_in : quantize(x, ups, 1);
     pool_.run((panels + step - 1) / step, [&](int64_t item, int worker) {
       const int64_t first = item * step, count = std::min(step, panels - first), stride = count * kPanel;
       float* gate = buffer(worker, 2 * x.rows * stride);
       float* up = gate + x.rows * stride;
-      multiply(x, w, first, count, gate);
-      multiply(x, w, panels + first, count, up);
+      multiply(x, gate_in, gates, first, count, gate);
+      multiply(x, up_in, ups, first_up + first, count, up);
       const int64_t cols = std::min(stride, y.cols - first * kPanel);
       for (int64_t r = 0; r < x.rows; ++r)
         kernels_.gelu_mul(y.row(r) + first * kPanel, gate + r * stride, up + r * stride, cols);
@@ -142,7 +149,7 @@ class CpuBackend final : public Backend {
   }
 
   void logits(Tensor y, Tensor x, Weight w, float cap) override {
-    product(x, w, w.rows, [&](int64_t first, int64_t count, float* tile, int64_t stride) {
+    product(x, w, [&](int64_t first, int64_t count, float* tile, int64_t stride) {
       for (int64_t r = 0; r < x.rows; ++r) {
         if (cap != 0) kernels_.softcap(tile + r * stride, count, cap);
         std::copy_n(tile + r * stride, count, y.row(r) + first);
@@ -176,37 +183,58 @@ class CpuBackend final : public Backend {
     });
   }
 
-  // Panels of one item: enough for the tile sizes, few enough that every thread gets several.
-  int64_t item_panels(int64_t panels, int64_t rows) const {
+  // Panels of one item: whole tiles of the kernels, few enough that every thread gets several.
+  int64_t item_panels(const Segment& s, int64_t panels, int64_t rows) const {
     const int64_t fair = std::max<int64_t>(1, panels / (int64_t{4} * pool_.threads()));
-    return rows == 1 ? std::clamp<int64_t>(fair, 1, 4 * kItemPanels)
-                     : std::clamp<int64_t>(fair, 1, kItemPanels);
+    if (rows == 1) return std::min(fair, kStreamPanels);
+    const int64_t tile = s.dtype == DType::kQuant ? kQuantTilePanels : kFloatTilePanels;
+    return fair < tile ? fair : std::min(fair / tile * tile, 3 * tile);
   }
 
-  void multiply(Tensor x, Weight w, int64_t first_panel, int64_t panels, float* tile) const {
-    const int64_t panel_bytes = packed_bytes(kPanel, w.cols, w.dtype);
-    const auto* data = static_cast<const uint8_t*>(w.data) + first_panel * panel_bytes;
-    kernels_.gemm({.x = x.f32(),
-                   .rows = x.rows,
-                   .k = w.cols,
-                   .w = data,
-                   .dtype = w.dtype,
-                   .panels = panels,
-                   .tile = tile});
+  // The rows of x as the byte products of this segment take them; nullptr when it computes in floats.
+  const ActChunk* quantize(Tensor x, const Segment& s, int slot) {
+    if (s.dtype != DType::kQuant) return nullptr;
+    const int64_t bytes = (x.cols + 255) / 256 * x.rows * static_cast<int64_t>(sizeof(ActChunk));
+    Activations& a = activations_[static_cast<size_t>(slot)];
+    if (a.bytes < bytes) a = {allocate_host(bytes), bytes};
+    auto* out = static_cast<ActChunk*>(a.memory.get());
+    for_rows(x.rows,
+             [&](int64_t r) { kernels_.quantize_row(out + r, x.rows, x.row(r), x.cols, s.shape.layout); });
+    return out;
+  }
+
+  void multiply(Tensor x, const ActChunk* in, const Segment& s, int64_t first_panel, int64_t panels,
+                float* tile) const {
+    const uint8_t* data = s.data + first_panel * s.panel_bytes;
+    if (s.dtype == DType::kQuant)
+      kernels_.quant_gemm(
+          {.x = in, .rows = x.rows, .shape = &s.shape, .w = data, .panels = panels, .tile = tile});
+    else
+      kernels_.gemm({.x = x.f32(),
+                     .rows = x.rows,
+                     .k = x.cols,
+                     .w = data,
+                     .dtype = s.dtype,
+                     .panels = panels,
+                     .tile = tile});
   }
 
   // Calls done(first output, outputs, tile, row stride of the tile) for every item's finished [rows, outputs]
   // tile.
   template <typename Done>
-  void product(Tensor x, Weight w, int64_t rows, const Done& done) {
+  void product(Tensor x, Weight w, const Done& done) {
     TS_CHECK(x.cols == w.cols, "product of [{}, {}] with a weight of {} inputs", x.rows, x.cols, w.cols);
-    const int64_t panels = (rows + kPanel - 1) / kPanel, step = item_panels(panels, x.rows);
-    pool_.run((panels + step - 1) / step, [&](int64_t item, int worker) {
-      const int64_t first = item * step, count = std::min(step, panels - first);
-      float* tile = buffer(worker, x.rows * count * kPanel);
-      multiply(x, w, first, count, tile);
-      done(first * kPanel, std::min(count * kPanel, rows - first * kPanel), tile, count * kPanel);
-    });
+    for (const Segment& s : packed(w).segments) {
+      const ActChunk* in = quantize(x, s, 0);
+      const int64_t step = item_panels(s, s.panels(), x.rows);
+      pool_.run((s.panels() + step - 1) / step, [&](int64_t item, int worker) {
+        const int64_t first = item * step, count = std::min(step, s.panels() - first);
+        float* tile = buffer(worker, x.rows * count * kPanel);
+        multiply(x, in, s, first, count, tile);
+        done(s.first_row + first * kPanel, std::min(count * kPanel, s.rows - first * kPanel), tile,
+             count * kPanel);
+      });
+    }
   }
 
   float* buffer(int worker, int64_t values) {
@@ -218,6 +246,12 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   ThreadPool pool_;
   std::vector<std::vector<float>> buffers_;  // one for each worker: product tiles, attention scores
+  struct Activations {
+    std::shared_ptr<void> memory;
+    int64_t bytes = 0;
+  };
+  std::array<Activations, 2> activations_;
+  std::deque<PackedWeight> weights_;  // addresses stay
   std::vector<std::shared_ptr<void>> memory_;
   int64_t weight_bytes_ = 0;
 };

@@ -1,5 +1,11 @@
 // The choice of instruction set, once, at run time.
-#include <cstdlib>
+#include <fmt/ranges.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <string>
+#include <vector>
 
 #include "backend/cpu/kernels.h"
 #include "base/error.h"
@@ -7,35 +13,45 @@
 namespace tessera::cpu {
 namespace {
 
-bool has_avx512() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("fma");
-#else
-  return false;
-#endif
-}
+struct Isa {
+  const char* name;
+  const Kernels& (*kernels)();
+  bool available;
+};
 
-bool has_avx2() {
+// Best first.
+std::vector<Isa> instruction_sets() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  __builtin_cpu_init();
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  // GCC 12 has no name for AVX-VNNI here: leaf 7, subleaf 1, EAX bit 4.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool avxvnni = avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 16U) != 0;
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512vnni");
+  return {{"avx512", avx512_kernels, avx512},
+          {"avxvnni", avxvnni_kernels, avxvnni},
+          {"avx2", avx2_kernels, avx2},
+          {"portable", portable_kernels, true}};
 #else
-  return false;
+  return {{"portable", portable_kernels, true}};
 #endif
 }
 
 }  // namespace
 
 const Kernels& choose_kernels(const std::string& isa) {
-  if (isa.empty()) return has_avx512() ? avx512_kernels() : has_avx2() ? avx2_kernels() : portable_kernels();
-  if (isa == "portable") return portable_kernels();
-  if (isa != "avx2" && isa != "avx512")
-    throw_error(ErrorKind::kBadRequest, "isa '{}' is unknown; choose portable, avx2 or avx512", isa);
-  if (isa == "avx512" ? !has_avx512() : !has_avx2())
-    throw_error(ErrorKind::kBadRequest, "isa '{}' is not available on this CPU; the best here is {}", isa,
-                choose_kernels("").name);
-  return isa == "avx512" ? avx512_kernels() : avx2_kernels();
+  std::vector<std::string> names;
+  for (const Isa& set : instruction_sets()) {
+    if (set.available && (isa.empty() || isa == set.name)) return set.kernels();
+    if (isa == set.name)
+      throw_error(ErrorKind::kBadRequest, "isa '{}' is not available on this CPU; the best here is {}", isa,
+                  choose_kernels("").name);
+    names.emplace_back(set.name);
+  }
+  throw_error(ErrorKind::kBadRequest, "isa '{}' is unknown; choose one of {}", isa, fmt::join(names, ", "));
 }
 
 }  // namespace tessera::cpu

@@ -4,12 +4,11 @@
 #include <cstdint>
 #include <string>
 
+#include "backend/cpu/quant_panels.h"
 #include "backend/kv_layer.h"
 #include "base/dtype.h"
 
 namespace tessera::cpu {
-
-inline constexpr int64_t kPanel = 16;  // output rows of a weight panel (docs/DESIGN.md, CPU weights)
 
 // tile[r][c] = sum over k of x[r][k] * w[c][k], for `panels` panels from `w`: c < panels * 16. One chain of
 // fused multiply-adds over ascending k for each value.
@@ -18,6 +17,27 @@ struct GemmArgs {
   int64_t rows = 0, k = 0;
   const void* w = nullptr;  // first panel
   DType dtype = DType::kBF16;
+  int64_t panels = 0;
+  float* tile = nullptr;  // [rows, panels * 16]
+};
+
+// 256 inputs of one activation row as the byte products take them; scales are of 32 inputs. Arrays of these
+// are [chunks][rows]: a tile of rows is contiguous. Inputs beyond the row's end are 0.
+struct alignas(64) ActChunk {
+  int8_t codes[256];
+  float scale[8];
+  float sum[8];        // scale * sum of the block's codes: what a weight's min is multiplied by
+  int32_t offset[16];  // minus the weights' zero point times the sum of the codes: [block][half] when their
+                       // group is 16, else a block's whole in its first half and 0 in the second
+};
+
+// tile[r][c] = sum over blocks b, ascending, of (codes of w · codes of x) * scale_w[b][c] * scale_x[r][b] (+
+// min * sum).
+struct QuantGemmArgs {
+  const ActChunk* x = nullptr;  // [ceil(k / 256)][rows]
+  int64_t rows = 0;
+  const PanelShape* shape = nullptr;
+  const uint8_t* w = nullptr;  // first panel
   int64_t panels = 0;
   float* tile = nullptr;  // [rows, panels * 16]
 };
@@ -34,9 +54,16 @@ struct AttendArgs {
   float* sums = nullptr;    // [queries][head_dim]
 };
 
+/// kIq4Values + 128.
+inline constexpr uint8_t kIq4Bytes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                          129, 141, 153, 166, 181, 197, 217, 241};
+
 struct Kernels {
   const char* name;
   void (*gemm)(const GemmArgs& args);
+  // One row of k inputs into chunks `stride` apart. `layout`: of the weights that it will meet.
+  void (*quantize_row)(ActChunk* out, int64_t stride, const float* x, int64_t k, const QuantLayout& layout);
+  void (*quant_gemm)(const QuantGemmArgs& args);
   void (*attend)(const AttendArgs& args);
   // y = x * (mean(x²) + eps)^-1/2 * w; w may be null; y may be x.
   void (*rms_norm)(float* y, const float* x, const float* w, int64_t n, float eps);
@@ -52,6 +79,7 @@ struct Kernels {
 
 const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
+const Kernels& avxvnni_kernels();
 const Kernels& avx512_kernels();
 
 /// The best table for this CPU, or the one named. Throws Error(kBadRequest).

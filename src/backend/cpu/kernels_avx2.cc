@@ -12,10 +12,10 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #endif
 
 namespace tessera::cpu {
@@ -23,19 +23,17 @@ namespace avx2 {
 namespace {
 
 constexpr const char* kIsaName = "avx2";
-constexpr int kLanes = 8, kGemmRows = 5, kGemmPanels = 1, kQueryRows = 4;
-using Vec = float __attribute__((vector_size(32)));
-inline Vec fma(Vec a, Vec b, Vec c) {
-  return _mm256_fmadd_ps(a, b, c);
+constexpr bool kVnni = false;
+inline __m256i dot4_vnni(__m256i acc, __m256i, __m256i) {
+  return acc;
 }
-
-#include "backend/cpu/kernels.inc"
+#include "backend/cpu/avx2.inc"
 
 }  // namespace
 }  // namespace avx2
 
 const Kernels& avx2_kernels() {
-  return avx2::kTable;
+  return avx2::kKernels;
 }
 
 }  // namespace tessera::cpu

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/tiling.h"
 
 namespace tessera::cpu {
 namespace {
@@ -45,15 +45,14 @@ void pack_panels(const WeightSource& source, DType dtype, void* out, ThreadPool&
   });
 }
 
-void unpack_row(Weight w, int64_t row, float scale, float* out) {
-  const int64_t at = row / kPanel * panel_values(w.cols, w.dtype), r = row % kPanel;
-  if (w.dtype == DType::kBF16) {
-    const uint16_t* panel = static_cast<const uint16_t*>(w.data) + at;
-    for (int64_t k = 0; k < w.cols; ++k)
-      out[k] = bf16_to_f32(panel[(k / 2 * kPanel + r) * 2 + k % 2]) * scale;
+void unpack_float_row(const void* panels, DType dtype, int64_t cols, int64_t row, float scale, float* out) {
+  const int64_t at = row / kPanel * panel_values(cols, dtype), r = row % kPanel;
+  if (dtype == DType::kBF16) {
+    const uint16_t* panel = static_cast<const uint16_t*>(panels) + at;
+    for (int64_t k = 0; k < cols; ++k) out[k] = bf16_to_f32(panel[(k / 2 * kPanel + r) * 2 + k % 2]) * scale;
   } else {
-    const float* panel = static_cast<const float*>(w.data) + at;
-    for (int64_t k = 0; k < w.cols; ++k) out[k] = panel[k * kPanel + r] * scale;
+    const float* panel = static_cast<const float*>(panels) + at;
+    for (int64_t k = 0; k < cols; ++k) out[k] = panel[k * kPanel + r] * scale;
   }
 }
 

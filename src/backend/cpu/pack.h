@@ -1,5 +1,5 @@
 #pragma once
-// Weights into panels of 16 output rows (docs/DESIGN.md, CPU weights).
+// Float weights into panels of 16 output rows (docs/DESIGN.md, CPU weights).
 #include <cstdint>
 
 #include "backend/backend.h"
@@ -13,7 +13,7 @@ int64_t packed_bytes(int64_t rows, int64_t cols, DType dtype);
 /// `dtype`: kBF16 (values are exact in it) or kF32. `out`: packed_bytes, zeroed.
 void pack_panels(const WeightSource& source, DType dtype, void* out, ThreadPool& pool);
 
-/// One row back as float32.
-void unpack_row(Weight w, int64_t row, float scale, float* out);
+/// One row of packed bfloat16 or float32 back as float32, times `scale`. `out`: [cols].
+void unpack_float_row(const void* panels, DType dtype, int64_t cols, int64_t row, float scale, float* out);
 
 }  // namespace tessera::cpu

@@ -4,7 +4,10 @@
 
 namespace tessera::cpu {
 
+inline constexpr int64_t kPanel = 16;       // output rows of a weight panel (docs/DESIGN.md, CPU weights)
 inline constexpr int64_t kMaxQueries = 32;  // queries of one attention tile
-inline constexpr int64_t kItemPanels = 6;   // weight panels of one unit of a product's work: 96 outputs
+// Weight panels that a product's inner loops take at once, at most: the units of its work.
+inline constexpr int64_t kFloatTilePanels = 3, kQuantTilePanels = 4;
+inline constexpr int64_t kStreamPanels = 24;  // panels of an item when one row streams the weights
 
 }  // namespace tessera::cpu
