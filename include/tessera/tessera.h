@@ -291,6 +291,64 @@ struct TraceOptions {
 };
 void trace(const Engine& engine, const TraceOptions& options);
 
+/// What this machine can do, measured: the best of several short bursts, a few seconds in all.
+struct MachineLimits {
+  struct Rate {
+    std::string unit;                        // the instruction: "vpdpbusd zmm"; "" where the CPU has none
+    double one_thread = 0, all_threads = 0;  // per second; a multiply and an add are two operations
+  };
+  int threads = 0;
+  int64_t read_buffer_bytes = 0;  // what was read: several times the last-level cache
+  Rate read_bytes, int8_ops, f32_ops, bf16_ops;
+};
+/// `threads` 0: one per core. Throws kTooLarge when there is no memory to read from.
+MachineLimits measure_limits(int threads = 0);
+
+/// One thing to time. Tokens are pseudo-random, nothing is sampled, and end tokens mean nothing.
+struct BenchTest {
+  enum class Kind {
+    kPrompt,    // `tokens` in chunks, nothing of them in the KV cache before
+    kGenerate,  // `tokens` passes of one row, one after the other
+    kRows,      // one pass of `tokens` rows, logits of all: what checking a drafter's tokens costs
+  };
+  Kind kind = Kind::kPrompt;
+  int tokens = 0;
+  int depth = 0;  // tokens in the KV cache before the clock starts
+};
+struct BenchOptions {
+  BenchTest test;
+  int repeats = 5;                          // after one run that is not counted
+  std::function<void(double)> on_progress;  // 0 … 1, from the calling thread
+};
+struct BenchRun {
+  BenchTest test;
+  std::string backend;          // "cpu avx512, 2 threads"
+  std::vector<double> seconds;  // of each repeat
+  double operations = 0;     // of one repeat: two for each parameter of a matrix and row that it multiplies
+  int64_t weight_bytes = 0;  // of the weights that one pass over text reads
+  bool integer_products =
+      false;  // weights are held in less than 12 bits a value: their products are of bytes
+};
+/// Waits for its turn on the engine. Throws kBadRequest for a test that cannot be run as stated.
+BenchRun bench(const Engine& engine, const BenchOptions& options);
+
+/// How far the next-token distributions of one model are from another's, over the positions of a text.
+struct CompareOptions {
+  std::string text;
+  int window_tokens = 512;  // the text is cut; each window starts with <bos> and is read on its own
+  int max_positions = 4096;
+  std::function<void(double)> on_progress;  // 0 … 1, from the calling thread
+};
+struct Comparison {
+  int positions = 0;
+  double kl_mean = 0, kl_median = 0, kl_p99 = 0, kl_max = 0;  // of `other` from `reference`, in nats
+  double same_top = 0;                                    // share of positions with the same likeliest token
+  double reference_perplexity = 0, other_perplexity = 0;  // of the text's own tokens
+};
+/// The text is tokenized by `reference`. Throws kBadRequest when the vocabularies differ in size or the text
+/// is too short.
+Comparison compare(const Engine& reference, const Engine& other, const CompareOptions& options);
+
 /// Writes a synthetic checkpoint (deterministic weights from tensor names) as a Hugging Face directory,
 /// streaming.
 struct SynthOptions {

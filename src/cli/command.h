@@ -18,6 +18,8 @@ void add_inspect(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_render(CLI::App& app, Action& action);
 void add_trace(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
+void add_compare(CLI::App& app, Action& action);
 void add_synth(CLI::App& app, Action& action);
 
 /// A subcommand whose help reads: description, `usage` ("[MODEL] PROMPT"), options, `examples`.

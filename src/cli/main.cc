@@ -54,6 +54,8 @@ int parse_and_run(int argc, char** argv) {
   add_tokenize(app, action);
   add_render(app, action);
   add_trace(app, action);
+  add_bench(app, action);
+  add_compare(app, action);
   add_synth(app, action);
 
   const auto command = [&] {

@@ -7,6 +7,11 @@ namespace {
 
 const std::vector<int> kBudgets = {70, 140, 280, 560, 1120};
 
+template <typename T>
+CLI::Option* add_engine_flag(CLI::App& command, const char* name, T& value, const char* help) {
+  return command.add_option(name, value, help)->group("Engine");
+}
+
 }  // namespace
 
 void add_model_flag(CLI::App& command, std::string& model) {
@@ -25,29 +30,37 @@ void add_mmproj_flag(CLI::App& command, std::string& mmproj) {
 }
 
 void add_engine_flags(CLI::App& command, EngineFlags& flags) {
-  auto& o = flags.options;
-  const auto add = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->group("Engine");
-  };
-  add("-c,--ctx", o.context_tokens, "tokens of context to keep room for (default: the model's, at most 8192)")
+  add_engine_flag(command, "-c,--ctx", flags.options.context_tokens,
+                  "tokens of context to keep room for (default: the model's, at most 8192)")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
-  add("-t,--threads", o.threads, "threads (default: one per core)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1024));
-  add("--chunk", o.chunk_tokens, "tokens per prefill step (default: 512)")
+  add_chunk_flag(command, flags);
+  add_compute_flags(command, flags);
+  add_mmproj_flag(command, flags.options.mmproj_path);
+}
+
+void add_chunk_flag(CLI::App& command, EngineFlags& flags) {
+  add_engine_flag(command, "--chunk", flags.options.chunk_tokens, "tokens per prefill step (default: 512)")
       ->type_name("N")
       ->check(CLI::Range(1, 16384));
-  add("--backend", o.backend, "cpu, or ref: plain float32, slow, the oracle")
+}
+
+void add_compute_flags(CLI::App& command, EngineFlags& flags) {
+  auto& o = flags.options;
+  add_engine_flag(command, "-t,--threads", o.threads, "threads (default: one per core)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  add_engine_flag(command, "--backend", o.backend, "cpu, or ref: plain float32, slow, the oracle")
       ->type_name("NAME")
       ->check(CLI::IsMember({"cpu", "ref", "cuda"}));
-  add("--isa", o.isa, "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
+  add_engine_flag(command, "--isa", o.isa,
+                  "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
-  add("--kv", o.kv, "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models, else f32)")
+  add_engine_flag(command, "--kv", o.kv,
+                  "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models, else f32)")
       ->type_name("TYPE")
       ->check(CLI::IsMember({"f32", "bf16", "q8_0"}));
-  add_mmproj_flag(command, o.mmproj_path);
 }
 
 std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags) {

@@ -1,9 +1,8 @@
 // Loading: path → config, tokenizer, tensors → backend → model, with the memory it takes checked first.
 #include <algorithm>
-#include <fstream>
-#include <thread>
 
 #include "base/error.h"
+#include "base/machine.h"
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
 #include "engine/model_info.h"
@@ -14,15 +13,6 @@ namespace {
 
 constexpr int64_t kDefaultContext = 8192;
 
-// Memory that can be taken without swapping, in bytes; 0 when the system does not say.
-int64_t available_memory_bytes() {
-  std::ifstream info("/proc/meminfo");
-  std::string key, unit;
-  for (int64_t kib = 0; info >> key >> kib; std::getline(info, unit))
-    if (key == "MemAvailable:") return kib * 1024;
-  return 0;
-}
-
 EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
   if (o.backend == "cuda")
     throw_error(ErrorKind::kBadRequest, "backend cuda: this build has no CUDA backend; use --backend cpu");
@@ -30,7 +20,7 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
     throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose cpu or ref", o.backend);
   if (o.threads < 0 || o.threads > 1024)
     throw_error(ErrorKind::kBadRequest, "threads is {}, expected 0 … 1024", o.threads);
-  if (o.threads == 0) o.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  if (o.threads == 0) o.threads = cpu_cores();
   if (o.chunk_tokens < 1 || o.chunk_tokens > 16384)
     throw_error(ErrorKind::kBadRequest, "chunk is {} tokens, expected 1 … 16384", o.chunk_tokens);
   if (o.context_tokens == 0) o.context_tokens = std::min<int64_t>(config.max_context, kDefaultContext);

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "engine/kv_cache.h"
 #include "engine/sampler.h"
+#include "engine/stepper.h"
 
 namespace tessera {
 
@@ -29,22 +29,11 @@ ProbeResult probe(EngineImpl& engine, Sequence& sequence, const ProbeOptions& op
     out.hidden[static_cast<size_t>(layer)].assign(state.row(state.rows - rows), state.row(state.rows));
   });
 
-  KvCache kv(be, engine.model, kv_type(engine.options.kv), 1, engine.options.context_tokens,
-             engine.max_step_tokens());
-  StepPlan plan;
-  const auto step = [&](Backend& with, int64_t begin, int64_t end, bool all_rows) {
-    plan.clear();
-    sequence.add_rows(plan, begin, end, 0, engine.media, be, engine.model);
-    for (int64_t r = all_rows ? 0 : end - begin - 1; r < end - begin; ++r)
-      plan.logit_row.push_back(static_cast<int32_t>(r));
-    forward(with, engine.model, plan, kv.layers(), *engine.scratch);
-    be.sync();
-    return std::span<float>(engine.scratch->logits.f32(), static_cast<size_t>(plan.logit_rows() * vocab));
-  };
+  Stepper stepper(engine, sequence);
   std::span<float> logits;
   for (int64_t begin = 0; begin < n;) {
     const int64_t end = sequence.step_end(begin, engine.options.chunk_tokens);
-    logits = step(*tap, begin, end, !options.last_only);
+    logits = stepper.step(*tap, begin, end, options.last_only ? 1 : end - begin);
     if (!options.last_only) out.logits.insert(out.logits.end(), logits.begin(), logits.end());
     begin = end;
   }
@@ -53,7 +42,7 @@ ProbeResult probe(EngineImpl& engine, Sequence& sequence, const ProbeOptions& op
 
   Sampler greedy({.temperature = 0, .seed = {}}, 0, engine.config.suppressed_tokens);
   for (int i = 0; i < options.greedy_tokens; ++i) {
-    if (i > 0) logits = step(be, sequence.size() - 1, sequence.size(), false);
+    if (i > 0) logits = stepper.step(be, sequence.size() - 1, sequence.size(), 1);
     out.greedy.push_back(greedy.sample(logits, {}, {}, sequence.size()));
     sequence.append_generated(out.greedy.back());
   }

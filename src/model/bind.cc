@@ -32,6 +32,7 @@ class Binder {
     const Weight final_norm = plain("model.language_model.norm.weight");
     for (size_t i = 0; i < m.layers.size(); ++i)
       m.layers[i].next_norm = i + 1 < m.layers.size() ? m.layers[i + 1].attn_norm : final_norm;
+    m.text_bytes = backend_.weight_bytes();
     if (config_.mm_embed > 0) m.vision = vision();
     if (config_.audio_samples_per_token > 0)
       m.audio_projection = matrix({"model.embed_audio.embedding_projection.weight"});

@@ -41,6 +41,7 @@ struct Model {
   std::vector<Weight> rope_frequency;  // [1, head_dim / 2] for each kind and width of layer
   VisionPath vision;                   // without weights when the checkpoint has none
   Weight audio_projection;             // [d, samples]
+  int64_t text_bytes = 0;              // of embedding and layers as the backend holds them: what a pass reads
 
   bool has_vision() const { return static_cast<bool>(vision.projection); }
   bool has_audio() const { return static_cast<bool>(audio_projection); }

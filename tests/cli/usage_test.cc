@@ -4,7 +4,8 @@
 namespace tessera::test {
 namespace {
 
-const std::vector<std::string> kCommands = {"run", "chat", "inspect", "tokenize", "render", "trace", "synth"};
+const std::vector<std::string> kCommands = {"run",   "chat",  "inspect", "tokenize", "render",
+                                            "trace", "bench", "compare", "synth"};
 
 TEST(CliUsage, EveryCommandHasHelpWithExamples) {
   for (const auto& command : kCommands) {

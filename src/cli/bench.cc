@@ -1,0 +1,181 @@
+// tessera bench: tokens a second of prompts, answers and checks of several rows, beside what the machine can
+// do.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "base/error.h"
+#include "base/machine.h"
+#include "cli/bench_report.h"
+#include "cli/command.h"
+#include "cli/model_path.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+
+namespace tessera::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Kind = BenchTest::Kind;
+
+constexpr int kMaxTokens = 1 << 20;
+constexpr int64_t kLeastContext = 16;
+
+struct BenchFlags {
+  std::string model, output = "table", record;
+  std::vector<int> prompts = {512}, answers = {128}, rows, depths = {0};
+  int repeats = 5;
+  bool limits_only = false;
+  EngineFlags engine;
+};
+
+std::vector<BenchTest> tests_of(const BenchFlags& flags) {
+  std::vector<BenchTest> tests;
+  for (const int depth : flags.depths) {
+    const auto add = [&](Kind kind, const std::vector<int>& counts) {
+      for (const int tokens : counts)
+        if (tokens > 0) tests.push_back({kind, tokens, depth});
+    };
+    add(Kind::kPrompt, flags.prompts);
+    add(Kind::kGenerate, flags.answers);
+    add(Kind::kRows, flags.rows);
+  }
+  if (tests.empty()) throw UsageError("nothing to measure: -p, -n and --rows are all 0");
+  return tests;
+}
+
+std::string format_of(const ModelInfo& info) {
+  return info.dtypes.empty() ? std::string("unknown") : info.dtypes.front().dtype;
+}
+
+std::string name_of(const std::string& path) {
+  const fs::path given = fs::path(path).lexically_normal();
+  return (given.has_filename() ? given : given.parent_path()).filename().string();
+}
+
+/// Opened before anything is measured, so that a long run is not lost to a wrong path. Throws Error(kIo),
+/// Error(kBadRequest) for a file of other columns.
+class Record {
+ public:
+  explicit Record(const std::string& path) : path_(path) {
+    std::string first;
+    std::ifstream in(path);
+    std::getline(in, first);
+    is_new_ = first.empty();
+    if (!is_new_ && first + "\n" != bench_csv_header())
+      throw_error(ErrorKind::kBadRequest,
+                  "{}: its first line is not this version's list of columns; record to a new file", path);
+    out_.open(path, std::ios::app);
+    if (!out_) throw_error(ErrorKind::kIo, "{}: cannot be written; is its folder there?", path);
+  }
+  void append(const BenchReport& report) {
+    out_ << (is_new_ ? bench_csv_header() : "") << bench_csv(report) << std::flush;
+    if (!out_) throw_error(ErrorKind::kIo, "{}: cannot append; is the disk full?", path_);
+  }
+
+ private:
+  std::string path_;
+  std::ofstream out_;
+  bool is_new_ = false;
+};
+
+void print(const std::string& output, const std::string& table, const std::string& json,
+           const std::string& csv) {
+  write_out(output == "json" ? json : output == "csv" ? csv : table);
+}
+
+int print_limits(const BenchFlags& flags) {
+  if (!flags.model.empty() || !flags.record.empty())
+    throw UsageError("--limits measures the machine alone: it takes no model and no --record");
+  const MachineLimits limits = measure_limits(flags.engine.options.threads);
+  print(flags.output, limits_table(limits), limits_json(limits), limits_csv(limits));
+  return kExitOk;
+}
+
+int run_bench(BenchFlags& flags) {
+  if (flags.limits_only) return print_limits(flags);
+  const std::vector<BenchTest> tests = tests_of(flags);
+  int64_t& context = flags.engine.options.context_tokens;
+  context = kLeastContext;
+  for (const BenchTest& t : tests) context = std::max(context, int64_t{t.depth} + t.tokens);
+
+  const std::string path = resolve_model(flags.model);
+  std::optional<Record> record;
+  if (!flags.record.empty()) record.emplace(flags.record);
+  const auto start = std::chrono::steady_clock::now();
+  const auto engine = load_engine(path, flags.engine);
+  BenchReport report;
+  report.load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.model = name_of(path);
+  report.format = format_of(engine->info());
+  report.parameters = engine->info().total_parameters;
+  report.context_tokens = context;
+  report.chunk_tokens = engine->options().chunk_tokens;
+  report.threads = engine->options().threads;
+
+  Progress progress("measuring");
+  for (size_t i = 0; i < tests.size(); ++i) {
+    const std::string name = bench_test_name(tests[i]);
+    const auto on_progress = [&](double fraction) {
+      progress.update((static_cast<double>(i) + fraction) / static_cast<double>(tests.size()), name);
+    };
+    report.runs.push_back(bench(*engine, {tests[i], flags.repeats, on_progress}));
+  }
+  // Before the limits: they take a large buffer.
+  report.peak_rss_bytes = peak_rss_bytes();
+  report.limits = measure_limits(report.threads);
+  progress.clear();
+  print(flags.output, bench_table(report), bench_json(report), bench_csv_header() + bench_csv(report));
+  if (record) record->append(report);
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Action& action) {
+  auto& command = add_command(
+      app, "bench", "Measure tokens per second of prompts and answers beside what the machine can do.",
+      "[MODEL]",
+      "  tessera bench path/to/model\n"
+      "  tessera bench path/to/model -p 512,2048 -n 128 -d 0,4096 -r 3\n"
+      "  tessera bench path/to/model -p 0 -n 0 --rows 1,2,4,8      # passes over several rows\n"
+      "  tessera bench path/to/model -o json --record bench/records/desk.csv\n"
+      "  tessera bench --limits                                   # of the machine, no model\n");
+  auto flags = std::make_shared<BenchFlags>();
+  command
+      .add_option("MODEL", flags->model,
+                  "model directory or .gguf file (default: the one that comes with Tessera)")
+      ->type_name("");
+  add_model_flag(command, flags->model);
+  const auto list = [&](const char* name, std::vector<int>& values, const char* help) {
+    command.add_option(name, values, help)
+        ->type_name("LIST")
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->check(CLI::Range(0, kMaxTokens));
+  };
+  list("-p,--prompt", flags->prompts, "tokens of the prompts, for example 128,512; 0: none (default: 512)");
+  list("-n,--generate", flags->answers, "tokens of the answers; 0: none (default: 128)");
+  list("-d,--depth", flags->depths, "tokens in the KV cache before each (default: 0)");
+  list("--rows", flags->rows,
+       "rows of single passes with logits for all, as a drafter's check (default: none)");
+  command
+      .add_option("-r,--repeats", flags->repeats,
+                  "times each is measured, after one that is not (default: 5)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000));
+  command.add_option("-o,--output", flags->output, "table, json or csv (default: table)")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"table", "json", "csv"}));
+  command.add_option("--record", flags->record, "append one line of CSV for each test to FILE")
+      ->type_name("FILE");
+  command.add_flag("--limits", flags->limits_only, "measure the machine only: bandwidth and multiply-adds");
+  add_chunk_flag(command, flags->engine);
+  add_compute_flags(command, flags->engine);
+  command.callback([flags, &action] { action = [flags] { return run_bench(*flags); }; });
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,109 @@
+// Times one kind of work on a loaded model: what `tessera bench` prints.
+#include <chrono>
+#include <mutex>
+#include <random>
+
+#include "base/error.h"
+#include "engine/stepper.h"
+
+namespace tessera {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Kind = BenchTest::Kind;
+
+constexpr int kMaxRepeats = 10'000;
+
+void check(const EngineImpl& engine, const BenchOptions& options) {
+  const BenchTest& test = options.test;
+  if (test.tokens < 1)
+    throw_error(ErrorKind::kBadRequest, "bench of {} tokens, expected 1 or more", test.tokens);
+  if (test.depth < 0)
+    throw_error(ErrorKind::kBadRequest, "bench at a depth of {} tokens, expected 0 or more", test.depth);
+  if (options.repeats < 1 || options.repeats > kMaxRepeats)
+    throw_error(ErrorKind::kBadRequest, "bench of {} repeats, expected 1 … {}", options.repeats, kMaxRepeats);
+  const int64_t needed = int64_t{test.depth} + test.tokens;
+  if (needed > engine.options.context_tokens)
+    throw_error(ErrorKind::kTooLarge,
+                "bench of {} tokens at a depth of {} needs {} of context, the engine has {}", test.tokens,
+                test.depth, needed, engine.options.context_tokens);
+  if (test.kind == Kind::kRows && test.tokens > engine.max_step_tokens())
+    throw_error(ErrorKind::kTooLarge,
+                "bench of {} rows at once, a step of this engine has at most {}; use a larger "
+                "chunk",
+                test.tokens, engine.max_step_tokens());
+}
+
+std::vector<int32_t> random_tokens(const ModelConfig& config, int64_t count) {
+  std::mt19937 random(1);  // the same tokens every time
+  std::vector<int32_t> ids;
+  while (static_cast<int64_t>(ids.size()) < count) {
+    const auto id = static_cast<int32_t>(random() % static_cast<uint32_t>(config.vocab));
+    if (id != config.image_token && id != config.audio_token && id != config.video_token) ids.push_back(id);
+  }
+  return ids;
+}
+
+/// Parameters that each row is multiplied with, the output matrix apart.
+int64_t row_parameters(const Model& model) {
+  int64_t sum = 0;
+  for (const Layer& l : model.layers)
+    for (const Weight& w : {l.w_qkv, l.w_o, l.w_gate_up, l.w_down}) sum += w.rows * w.cols;
+  return sum;
+}
+
+double operations(const Model& model, const BenchTest& test) {
+  const int64_t logit_rows = test.kind == Kind::kPrompt ? 1 : test.tokens;
+  const int64_t head = model.tok_embed.rows * model.tok_embed.cols;
+  return 2.0 *
+         (static_cast<double>(row_parameters(model)) * test.tokens + static_cast<double>(head * logit_rows));
+}
+
+// Whether the backend multiplies bytes: bfloat16 takes 16 bits a value, the widest packed format 8 and its
+// scales.
+bool integer_products(const EngineImpl& engine) {
+  constexpr int64_t kBits = 12;
+  return engine.model.text_bytes * 8 < engine.info.text_parameters * kBits;
+}
+
+}  // namespace
+
+BenchRun bench(const Engine& engine, const BenchOptions& options) {
+  EngineImpl& impl = engine.impl();
+  check(impl, options);
+  const BenchTest& test = options.test;
+  const int64_t depth = test.depth, end = depth + test.tokens;
+  Sequence sequence(impl.config, impl.tokenizer);
+  sequence.append_tokens(random_tokens(impl.config, end));
+
+  const std::lock_guard turn(impl.turn);
+  Stepper stepper(impl, sequence);
+  bool filled = depth == 0;
+  const auto time = [&](int64_t until) {
+    if (!filled || (depth > 0 && !stepper.holds(depth))) stepper.prefill(0, depth);
+    filled = true;
+    const auto start = Clock::now();
+    if (test.kind == Kind::kPrompt) stepper.prefill(depth, until);
+    if (test.kind == Kind::kRows) stepper.step(depth, until, test.tokens);
+    if (test.kind == Kind::kGenerate)
+      for (int64_t p = depth; p < until; ++p) stepper.step(p, p + 1, 1);
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+
+  BenchRun run{test,
+               impl.backend->describe(),
+               {},
+               operations(impl.model, test),
+               impl.model.text_bytes,
+               integer_products(impl)};
+  // One step of each size that is coming touches all memory and wakes the threads.
+  time(test.kind == Kind::kGenerate ? depth + 1
+                                    : std::min(end, sequence.step_end(depth, impl.options.chunk_tokens)));
+  for (int i = 0; i < options.repeats; ++i) {
+    if (options.on_progress) options.on_progress((i + 1.0) / (options.repeats + 1.0));
+    run.seconds.push_back(time(end));
+  }
+  return run;
+}
+
+}  // namespace tessera
