@@ -55,6 +55,8 @@ int parse_and_run(int argc, char** argv) {
   add_render(app, action);
   add_trace(app, action);
   add_synth(app, action);
+  add_quantize(app, action);
+  add_convert(app, action);
 
   const auto command = [&] {
     const auto chosen = app.get_subcommands();
