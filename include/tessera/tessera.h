@@ -360,4 +360,45 @@ struct SynthOptions {
 };
 void synthesize(const SynthOptions& options);
 
+/// What quantize() and convert() wrote.
+struct WriteReport {
+  int64_t bytes = 0;
+  std::vector<TensorCount> dtypes;  // most bytes first
+  std::vector<std::string> notes;   // for people: what was not written as asked for, and why
+};
+
+/// Writes a model as GGUF version 3 for this engine and llama.cpp, streaming: memory stays at a few hundred
+/// megabytes. Files get their names when they are whole. Throws kIo, kBadModel, kBadRequest (options, or a
+/// geometry that GGUF has no keys for), kTooLarge (disk space, with the numbers).
+struct QuantizeOptions {
+  std::string model;   // Hugging Face or MLX directory, or GGUF file
+  std::string mmproj;  // the vision and audio tensors of a GGUF model; "": none
+  std::string out;     // GGUF file to write
+  std::string
+      mmproj_out;  // GGUF file for the vision and audio tensors, kept in bfloat16 or float32; "": none
+  /// Of the matrices: "q8_0", "q6_k", "q4_k", "q4_0", "bf16" or "f32"; the embedding is Q6_K with q4_k and
+  /// q4_0.
+  std::string type;
+  int threads = 0;
+  std::function<void(double)> on_progress;
+};
+WriteReport quantize(const QuantizeOptions& options);
+
+/// Writes a model in another container. Every tensor keeps its values where the target has a form for them:
+/// plain numbers everywhere; of GGUF's blocks, all but Q6_K and IQ4_NL have one in MLX; of MLX's affine
+/// groups, 2 to 5 bits have one in GGUF, 8 bits when centred. The others are rounded to `type`, or quantised
+/// when `type` or `bits` says so; the report tells. Throws as quantize().
+struct ConvertOptions {
+  std::string model, mmproj;  // as above
+  std::string to;             // "hf", "mlx" or "gguf"
+  std::string out;            // directory to write (made if missing), or GGUF file
+  std::string mmproj_out;     // gguf only, as above
+  std::string type;  // of what has no exact form: "" (bf16), "bf16", "f32"; gguf: also quantize()'s others
+  int bits = 0,
+      group = 0;  // mlx only: quantise every matrix to 4 or 8 bits in groups of 32, 64 or 128; 0: do not
+  int threads = 0;
+  std::function<void(double)> on_progress;
+};
+WriteReport convert(const ConvertOptions& options);
+
 }  // namespace tessera

@@ -33,4 +33,18 @@ inline float f16_to_f32(uint16_t v) {
   return std::bit_cast<float>(sign | (e << 23) | (mantissa << 13));
 }
 
+/// Nearest, ties to even; from 65520 on infinity; a NaN stays a quiet NaN.
+inline uint16_t f32_to_f16(float v) {
+  const auto u = std::bit_cast<uint32_t>(v);
+  const uint32_t sign = (u >> 16) & 0x8000U, magnitude = u & 0x7fffffffU;
+  if (magnitude > 0x7f800000U) return static_cast<uint16_t>(sign | 0x7e00U | ((magnitude >> 13) & 0x3ffU));
+  if (magnitude >= 0x477ff000U) return static_cast<uint16_t>(sign | 0x7c00U);
+  if (magnitude < 0x38800000U) {  // subnormal: beside 0.5 the last bit of a float32 is 2^-24, the unit here
+    const float moved = std::bit_cast<float>(magnitude) + 0.5F;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(moved) - 0x3f000000U));
+  }
+  const uint32_t rounded = magnitude + 0xfffU + ((magnitude >> 13) & 1U);
+  return static_cast<uint16_t>(sign | ((rounded >> 13) - (112U << 10)));
+}
+
 }  // namespace tessera

@@ -85,6 +85,13 @@ FileMap& FileMap::operator=(FileMap&& other) noexcept {
   return *this;
 }
 
+void release_mapped(std::span<const uint8_t> part) {
+  constexpr uintptr_t kPage = 4096;  // larger pages make the call fail, which does no harm
+  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + kPage - 1) / kPage * kPage,
+             end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / kPage * kPage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 bool file_exists(const std::string& path) {
   return access(path.c_str(), F_OK) == 0;
 }

@@ -28,6 +28,9 @@ class FileMap {
   size_t size_ = 0;
 };
 
+/// Gives back the memory of a part of a map; reading it again fetches it from the file. Any thread.
+void release_mapped(std::span<const uint8_t> part);
+
 bool file_exists(const std::string& path);
 
 /// The whole file. Throws Error(kIo); Error(kTooLarge) above `max_bytes`.

@@ -57,6 +57,8 @@ int parse_and_run(int argc, char** argv) {
   add_bench(app, action);
   add_compare(app, action);
   add_synth(app, action);
+  add_quantize(app, action);
+  add_convert(app, action);
 
   const auto command = [&] {
     const auto chosen = app.get_subcommands();

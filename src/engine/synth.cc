@@ -86,7 +86,7 @@ class WeightWriter {
     std::vector<SafetensorsWriter::Entry> entries;
     for (const ExpectedTensor& tensor : tensors)
       entries.push_back({tensor.name, FileType::kBF16, tensor.shape});
-    SafetensorsWriter file(path, std::move(entries));
+    SafetensorsWriter file(path, entries);
     for (const ExpectedTensor& tensor : tensors) write_tensor(file, tensor);
     file.finish();
   }

@@ -94,7 +94,7 @@ void trace(const Engine& engine, const TraceOptions& options) {
   add("hidden_last", FileType::kF32, {rows_of(hidden, d), d}, raw(hidden));
   add("logits", FileType::kF32, {rows_of(r.logits, impl.config.vocab), impl.config.vocab}, raw(r.logits));
   add("greedy", FileType::kI32, {static_cast<int64_t>(r.greedy.size())}, raw(r.greedy));
-  SafetensorsWriter writer(options.out_path, std::move(entries));
+  SafetensorsWriter writer(options.out_path, entries);
   for (const auto bytes : data) writer.write(bytes);
   writer.finish();
 }

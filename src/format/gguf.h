@@ -102,4 +102,7 @@ bool is_gguf_path(const std::string& path);
 /// tensor.order and tensor.shape are set to what the converter did to it. A name of no known module stays.
 std::string adopt_gguf_tensor(FileTensor& tensor);
 
+/// The GGUF name of one of the published checkpoint's tensors.
+std::string gguf_name_of(std::string_view canonical);
+
 }  // namespace tessera

@@ -1,6 +1,7 @@
 // GGUF's tensor names and orders → the published checkpoint's. docs/spec/formats.md §2.2, §2.3.
 #include <algorithm>
 
+#include "base/error.h"
 #include "format/gguf.h"
 
 namespace tessera {
@@ -70,6 +71,20 @@ std::string adopt_gguf_tensor(FileTensor& tensor) {
     std::swap(tensor.shape[0], tensor.shape[1]);
   }
   return canonical;
+}
+
+std::string gguf_name_of(std::string_view canonical) {
+  for (const NameRow& row : kModules)
+    if (canonical == row.canonical) return std::string(row.gguf);
+  constexpr std::string_view kLayers = "model.language_model.layers.";
+  TS_CHECK(canonical.starts_with(kLayers), "{} has no name in GGUF files", canonical);
+  const std::string_view rest = canonical.substr(kLayers.size());
+  const size_t dot = rest.find('.');
+  for (const NameRow& row : kOfLayer)
+    if (rest.substr(dot + 1) == row.canonical)
+      return "blk." + std::string(rest.substr(0, dot + 1)) + std::string(row.gguf);
+  TS_CHECK(false, "{} has no name in GGUF files", canonical);
+  return {};
 }
 
 }  // namespace tessera

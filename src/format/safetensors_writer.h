@@ -2,12 +2,11 @@
 // Writes a safetensors file front to back: the header first (all names, types and shapes are known before),
 // then the data of each tensor in the same order, in pieces of any size. Memory does not grow with the file.
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/output_file.h"
 #include "format/tensor_file.h"
 
 namespace tessera {
@@ -19,12 +18,9 @@ class SafetensorsWriter {
     FileType type;
     std::vector<int64_t> shape;
   };
-  /// Creates the file and writes the header. Throws Error(kIo).
-  SafetensorsWriter(const std::string& path, std::vector<Entry> entries);
-  /// Without finish(): removes the file.
-  ~SafetensorsWriter();
-  SafetensorsWriter(const SafetensorsWriter&) = delete;
-  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
+  /// Creates the file (base/output_file.h: under its name once it is finished) and writes the header. Throws
+  /// Error(kIo).
+  SafetensorsWriter(const std::string& path, const std::vector<Entry>& entries);
 
   /// Appends data; entries follow each other without gaps. Throws Error(kIo).
   void write(std::span<const uint8_t> bytes);
@@ -32,8 +28,7 @@ class SafetensorsWriter {
   void finish();
 
  private:
-  std::string path_;
-  std::FILE* file_ = nullptr;
+  OutputFile file_;
   int64_t expected_bytes_ = 0, written_bytes_ = 0;
 };
 
