@@ -157,6 +157,10 @@ struct EngineOptions {
   int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
   std::string isa;              // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
   std::string kv;  // KV cache: "f32", "bf16" or "q8_0" (9 bits a value); "": ModelInfo::default_kv
+  /// Folder for packed weights: the first load of a model of 1 GiB or more leaves a file of about the model's
+  /// size there, which later loads map (a second instead of many). "": none. Engine::options() has the file's
+  /// path here, or "".
+  std::string pack_dir;
   /// The vision and audio tensors of a GGUF model. "": an mmproj*.gguf beside the model that is named after
   /// it, or the only one there; ModelInfo says which. Of another model: kBadModel. With a directory:
   /// kBadRequest.

@@ -13,6 +13,7 @@
 
 #include "backend/kv_layer.h"
 #include "backend/step_plan.h"
+#include "base/pack_file.h"
 #include "base/quant.h"
 #include "base/tensor.h"
 
@@ -63,6 +64,8 @@ class Backend {
   virtual Weight pack_plain(const WeightSource& source) = 0;
   /// Zeroed activation memory, 64-byte aligned; untouched pages cost nothing. Freed when the handle dies.
   virtual std::shared_ptr<void> allocate(int64_t bytes) = 0;
+  /// All weights are packed: what is kept for the next start is complete.
+  virtual void weights_done() {}
 
   // y[r] = table[token[r]] * scale; soft-token rows are left untouched.
   virtual void embed(Tensor y, Weight table, const StepPlan& plan, float scale) = 0;
@@ -111,6 +114,10 @@ int64_t cpu_quant_bytes(const QuantLayout& layout, int64_t rows, int64_t cols);
 std::unique_ptr<Backend> make_ref_backend();
 /// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512". Throws Error(kBadRequest)
 /// for an isa that this CPU lacks.
-std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa);
+/// `packed`: where packed matrices are kept, found there when it is filled(); may be null.
+std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,
+                                          std::unique_ptr<PackFile> packed = nullptr);
+/// Changes whenever a packed matrix would be laid out in another way: part of a PackFile's key.
+inline constexpr uint64_t kCpuPackVersion = 1;
 
 }  // namespace tessera

@@ -41,4 +41,11 @@ std::string resolve_model(const std::string& given) {
               places[0].lexically_normal().string());
 }
 
+std::string pack_directory() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/tessera";
+  const char* home = std::getenv("HOME");
+  return home != nullptr && home[0] == '/' ? std::string(home) + "/.cache/tessera" : std::string();
+}
+
 }  // namespace tessera::cli

@@ -13,4 +13,7 @@ bool is_model(const std::string& path);
 /// Throws Error(kIo) naming the places looked at when there is none.
 std::string resolve_model(const std::string& given);
 
+/// Where packed weights are kept: $XDG_CACHE_HOME/tessera or ~/.cache/tessera; "" when there is no home.
+std::string pack_directory();
+
 }  // namespace tessera::cli

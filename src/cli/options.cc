@@ -1,5 +1,6 @@
 #include "cli/options.h"
 
+#include "cli/model_path.h"
 #include "cli/terminal.h"
 
 namespace tessera::cli {
@@ -57,6 +58,10 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
                   "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
+  command
+      .add_flag("--no-pack", flags.no_pack,
+                "do not keep packed weights for the next start (~/.cache/tessera)")
+      ->group("Engine");
   add_engine_flag(command, "--kv", o.kv,
                   "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models, else f32)")
       ->type_name("TYPE")
@@ -66,6 +71,7 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
 std::shared_ptr<Engine> load_engine(const std::string& model, const EngineFlags& flags) {
   Progress progress("loading");
   EngineOptions options = flags.options;
+  options.pack_dir = flags.no_pack ? "" : pack_directory();
   options.on_progress = [&](double fraction) { progress.update(fraction); };
   return Engine::load(model, options);
 }

@@ -1,5 +1,6 @@
 // Loading: path → config, tokenizer, tensors → backend → model, with the memory it takes checked first.
 #include <algorithm>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/machine.h"
@@ -30,6 +31,35 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
   return o;
 }
 
+// Packing a smaller model takes less than a second.
+constexpr int64_t kMinPackFileBytes = int64_t{1} << 30;
+
+uint64_t hash(uint64_t h, std::string_view bytes) {  // FNV-1a
+  for (const char c : bytes) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return h;
+}
+
+// One file for each model path, so that a model that changes replaces its own; the key says whether it is
+// this model's.
+std::unique_ptr<PackFile> open_pack_file(const std::string& directory, const TensorStore& store,
+                                         const ModelInfo& info) {
+  if (directory.empty() || info.weight_bytes < kMinPackFileBytes) return nullptr;
+  uint64_t name = 0xcbf29ce484222325, key = name + kCpuPackVersion;
+  for (const std::string& path : store.paths()) {
+    std::error_code failed;
+    const auto absolute = std::filesystem::canonical(path, failed);
+    const auto changed = std::filesystem::last_write_time(path, failed).time_since_epoch().count();
+    if (failed) return nullptr;
+    name = hash(name, absolute.string());
+    key = hash(
+        key, fmt::format("{}:{}:{};", absolute.string(), std::filesystem::file_size(path, failed), changed));
+  }
+  const std::string stem = std::filesystem::path(info.path).stem().string();
+  std::string why;
+  return PackFile::open(fmt::format("{}/{}-{:016x}.pack", directory, stem, name), key,
+                        info.weight_bytes + info.weight_bytes / 50 + (int64_t{64} << 20), why);
+}
+
 }  // namespace
 
 EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
@@ -56,7 +86,13 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
                 "smaller model or --ctx",
                 config.path, weights >> 20, kv >> 20, options.context_tokens, (weights + kv) >> 20,
                 have >> 20);
-  backend = options.backend == "ref" ? make_ref_backend() : make_cpu_backend(options.threads, options.isa);
+  if (options.backend == "ref") {
+    backend = make_ref_backend();
+  } else {
+    std::unique_ptr<PackFile> packed = open_pack_file(options.pack_dir, store, info);
+    options.pack_dir = packed ? packed->path() : "";
+    backend = make_cpu_backend(options.threads, options.isa, std::move(packed));
+  }
   model = bind_model(config, store, *backend, options.on_progress);
   const int64_t rows = max_step_tokens();
   scratch = std::make_unique<Scratch>(*backend, model, rows, rows);

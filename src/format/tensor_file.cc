@@ -167,6 +167,12 @@ const FileTensor* TensorStore::find(std::string_view canonical) const {
   return nullptr;
 }
 
+std::vector<std::string> TensorStore::paths() const {
+  std::vector<std::string> out;
+  for (const auto& map : maps_) out.push_back(map->path());
+  return out;
+}
+
 int64_t TensorStore::file_bytes() const {
   int64_t bytes = 0;
   for (const auto& map : maps_) bytes += static_cast<int64_t>(map->bytes().size());

@@ -96,6 +96,8 @@ class TensorStore {
   /// The metadata of a GGUF model (of its first part) and of its mmproj; nullptr when there is none.
   const GgufMetadata* gguf() const { return gguf_.get(); }
   const GgufMetadata* mmproj() const { return mmproj_.get(); }
+  /// Of all its files, in the order of their opening.
+  std::vector<std::string> paths() const;
   int files() const { return static_cast<int>(maps_.size()); }
   int64_t file_bytes() const;
 

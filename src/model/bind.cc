@@ -36,6 +36,7 @@ class Binder {
     if (config_.mm_embed > 0) m.vision = vision();
     if (config_.audio_samples_per_token > 0)
       m.audio_projection = matrix({"model.embed_audio.embedding_projection.weight"});
+    backend_.weights_done();
     if (progress_) progress_(1.0);
     return m;
   }
@@ -123,7 +124,10 @@ class Binder {
   Weight matrix(const std::vector<std::string>& names, int64_t align = 1) {
     WeightSource whole{expected_.at(names[0])[1], align, {}};
     for (const std::string& name : names) whole.parts.push_back(part(name));
-    return backend_.pack(whole);
+    const Weight packed = backend_.pack(whole);
+    // What was read is in the backend now: the file's pages need not stay in memory beside it.
+    for (const std::string& name : names) release_mapped(store_.find(name)->bytes);
+    return packed;
   }
 
   // One published matrix: plain, in blocks (formats.md §3), or affine-quantised (§4).

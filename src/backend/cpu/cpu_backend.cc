@@ -28,12 +28,14 @@ const PackedWeight& packed(Weight w) {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int threads, const std::string& isa)
-      : kernels_(choose_kernels(isa)), pool_(threads), buffers_(static_cast<size_t>(pool_.threads())) {}
+  CpuBackend(int threads, const std::string& isa, std::unique_ptr<PackFile> packed)
+      : kernels_(choose_kernels(isa)),
+        pool_(threads),
+        pack_file_(std::move(packed)),
+        buffers_(static_cast<size_t>(pool_.threads())) {}
 
   Weight pack(const WeightSource& source) override {
-    weights_.push_back(
-        pack_weight(source, pool_, [this](int64_t bytes) { return static_cast<uint8_t*>(hold(bytes)); }));
+    weights_.push_back(pack_weight(source, pool_, [this](int64_t bytes) { return hold_packed(bytes); }));
     const PackedWeight& w = weights_.back();
     return {&w, w.rows, w.cols, w.segments.front().dtype};
   }
@@ -45,6 +47,10 @@ class CpuBackend final : public Backend {
   }
 
   std::shared_ptr<void> allocate(int64_t bytes) override { return allocate_host(bytes); }
+
+  void weights_done() override {
+    if (pack_file_ != nullptr && pack_file_fits_) pack_file_->finish();
+  }
 
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     for_rows(plan.rows(), [&](int64_t r) {
@@ -174,6 +180,16 @@ class CpuBackend final : public Backend {
     return memory_.back().get();
   }
 
+  Held hold_packed(int64_t bytes) {
+    if (pack_file_ != nullptr)
+      if (uint8_t* data = pack_file_->take(bytes)) {
+        weight_bytes_ += bytes;
+        return {data, pack_file_->filled()};
+      }
+    pack_file_fits_ = pack_file_ == nullptr;  // it has no more room: useless to the next start
+    return {static_cast<uint8_t*>(hold(bytes)), false};
+  }
+
   // Few rows are cheaper on one thread than a wake-up of the others.
   template <typename Body>
   void for_rows(int64_t rows, const Body& body) {
@@ -192,7 +208,7 @@ class CpuBackend final : public Backend {
     const int64_t fair = std::max<int64_t>(1, panels / (int64_t{4} * pool_.threads()));
     if (rows == 1) return std::min(fair, kStreamPanels);
     const int64_t tile = s.dtype == DType::kQuant ? kQuantTilePanels : kFloatTilePanels;
-    return fair < tile ? fair : std::min(fair / tile * tile, 3 * tile);
+    return fair < tile ? fair : std::min(fair / tile * tile, 2 * tile);
   }
 
   // The rows of x as the byte products of this segment take them; nullptr when it computes in floats.
@@ -249,6 +265,8 @@ class CpuBackend final : public Backend {
 
   const Kernels& kernels_;
   ThreadPool pool_;
+  std::unique_ptr<PackFile> pack_file_;
+  bool pack_file_fits_ = true;
   std::vector<std::vector<float>> buffers_;  // one for each worker: product tiles, attention scores
   struct Activations {
     std::shared_ptr<void> memory;
@@ -264,8 +282,9 @@ class CpuBackend final : public Backend {
 }  // namespace
 }  // namespace cpu
 
-std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa) {
-  return std::make_unique<cpu::CpuBackend>(threads, isa);
+std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,
+                                          std::unique_ptr<PackFile> packed) {
+  return std::make_unique<cpu::CpuBackend>(threads, isa, std::move(packed));
 }
 
 }  // namespace tessera

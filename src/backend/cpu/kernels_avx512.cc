@@ -35,7 +35,7 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 
 #include "backend/cpu/kernels.inc"
 
-constexpr int kQuantRows = 6, kQuantPanels = 4, kDirectRows = 12, kWideBias = 0;
+constexpr int kQuantRows = 6, kQuantPanels = 2, kDirectRows = 12, kWideBias = 0;
 // GCC 12 warns of its own undefined operands in the plain forms of some intrinsics: hence full masks.
 template <bool kWide>
 inline IVec dot4(IVec acc, IVec w, IVec x) {

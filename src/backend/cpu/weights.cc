@@ -56,7 +56,7 @@ std::vector<QuantRun> quant_runs(const WeightSource& source) {
 }  // namespace
 
 PackedWeight pack_weight(const WeightSource& source, ThreadPool& pool,
-                         const std::function<uint8_t*(int64_t)>& hold) {
+                         const std::function<Held(int64_t bytes)>& hold) {
   PackedWeight w{source.rows(), source.cols, {}};
   for (const QuantRun& run : quant_runs(source)) {
     const QuantLayout& layout = source.parts[run.first].quant;
@@ -68,11 +68,15 @@ PackedWeight pack_weight(const WeightSource& source, ThreadPool& pool,
               .dtype = DType::kQuant,
               .shape = panel_shape(layout, source.cols)};
     s.panel_bytes = s.shape.panel_bytes;
-    s.data = hold(s.panels() * s.panel_bytes);
-    pack_quant(
-        s.shape, s.rows,
-        [&](int64_t row, const QuantRow& out) { run.read(row, out, scale_bytes, source.cols / kSuperBlock); },
-        s.data, pool);
+    const Held held = hold(s.panels() * s.panel_bytes);
+    s.data = held.data;
+    if (!held.filled)
+      pack_quant(
+          s.shape, s.rows,
+          [&](int64_t row, const QuantRow& out) {
+            run.read(row, out, scale_bytes, source.cols / kSuperBlock);
+          },
+          s.data, pool);
     w.segments.push_back(s);
   }
   if (!w.segments.empty()) return w;
@@ -80,8 +84,9 @@ PackedWeight pack_weight(const WeightSource& source, ThreadPool& pool,
       std::ranges::all_of(source.parts, [](const WeightPart& p) { return p.stored == DType::kBF16; });
   Segment s{.rows = w.rows, .dtype = bf16 ? DType::kBF16 : DType::kF32, .shape = {}};
   s.panel_bytes = packed_bytes(kPanel, w.cols, s.dtype);
-  s.data = hold(s.panels() * s.panel_bytes);
-  pack_panels(source, s.dtype, s.data, pool);
+  const Held held = hold(s.panels() * s.panel_bytes);
+  s.data = held.data;
+  if (!held.filled) pack_panels(source, s.dtype, s.data, pool);
   w.segments.push_back(s);
   return w;
 }

@@ -25,10 +25,17 @@ struct PackedWeight {
   std::vector<Segment> segments;  // ascending, no gaps
 };
 
-/// `hold`: zeroed memory, aligned to 64, that outlives the weight. Parts that cannot be computed on as they
+/// Memory for one segment, aligned to 64, that outlives the weight: zeroed, or `filled` with what was packed
+/// before.
+struct Held {
+  uint8_t* data = nullptr;
+  bool filled = false;
+};
+
+/// Parts that cannot be computed on as they
 /// are stored are opened to bfloat16 where that is exact, else to float32.
 PackedWeight pack_weight(const WeightSource& source, ThreadPool& pool,
-                         const std::function<uint8_t*(int64_t)>& hold);
+                         const std::function<Held(int64_t bytes)>& hold);
 
 /// One row back as float32, times `scale`. `out`: [cols].
 void unpack_row(const PackedWeight& w, int64_t row, float scale, float* out);
