@@ -1,5 +1,5 @@
 #pragma once
-// Tessera: one engine for one model, Gemma 4 Unified. The only public header.
+// Tessera: one engine for one model, Gemma 4 Unified. The public header, with tools.h at its end.
 //
 // Two nouns: an Engine is a loaded model; a Session is one conversation on it. Media are decoded first, on
 // any thread, into Media. Everything that can fail throws tessera::Error; no input ends the process. Sources
@@ -147,7 +147,7 @@ ModelInfo inspect_model(const std::string& path, const std::string& mmproj_path 
 struct MediaBudgets {
   int image = 280, video_frame = 70;
 };
-/// Reads the config only, not the tokenizer. Throws as inspect_model.
+/// Reads the config only. Throws as inspect_model.
 MediaBudgets media_budgets(const std::string& path);
 
 struct EngineOptions {
@@ -157,13 +157,11 @@ struct EngineOptions {
   int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
   std::string isa;              // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
   std::string kv;  // KV cache: "f32", "bf16" or "q8_0" (9 bits a value); "": ModelInfo::default_kv
-  /// Folder for packed weights: the first load of a model of 1 GiB or more leaves a file of about the model's
-  /// size there, which later loads map (a second instead of many). "": none. Engine::options() has the file's
-  /// path here, or "".
+  /// Folder where the first load of 1 GiB or more leaves packed weights for later loads to map. "": none.
+  /// Engine::options() has the file's path here, or "".
   std::string pack_dir;
-  /// The vision and audio tensors of a GGUF model. "": an mmproj*.gguf beside the model that is named after
-  /// it, or the only one there; ModelInfo says which. Of another model: kBadModel. With a directory:
-  /// kBadRequest.
+  /// Of a GGUF model. "": an mmproj*.gguf beside it that is named after it, or the only one there; ModelInfo
+  /// says which. Of another model: kBadModel. With a directory: kBadRequest.
   std::string mmproj_path;
   /// Called during load with the fraction done, 0 … 1, from the loading thread.
   std::function<void(double)> on_progress;
@@ -284,125 +282,6 @@ class Session {
   std::unique_ptr<Impl> impl_;
 };
 
-// ---------------------------------------------------------------------------------------------- tools
-
-/// The parity probe behind `tessera trace`: runs `parts` and writes what the model computed as safetensors.
-struct TraceOptions {
-  std::string parts_path;  // JSON list: "text" | ["image", file, budget] | ["audio", file] | ["ids", [..]]
-  std::string out_path;
-  int greedy_tokens = 0;   // suppressed tokens never chosen, end tokens ignored
-  bool last_only = false;  // logits of the last row only
-};
-void trace(const Engine& engine, const TraceOptions& options);
-
-/// What this machine can do, measured: the best of several short bursts, a few seconds in all.
-struct MachineLimits {
-  struct Rate {
-    std::string unit;                        // the instruction: "vpdpbusd zmm"; "" where the CPU has none
-    double one_thread = 0, all_threads = 0;  // per second; a multiply and an add are two operations
-  };
-  int threads = 0;
-  int64_t read_buffer_bytes = 0;  // what was read: several times the last-level cache
-  Rate read_bytes, int8_ops, f32_ops, bf16_ops;
-};
-/// `threads` 0: one per core. Throws kTooLarge when there is no memory to read from.
-MachineLimits measure_limits(int threads = 0);
-
-/// One thing to time. Tokens are pseudo-random, nothing is sampled, and end tokens mean nothing.
-struct BenchTest {
-  enum class Kind {
-    kPrompt,    // `tokens` in chunks, nothing of them in the KV cache before
-    kGenerate,  // `tokens` passes of one row, one after the other
-    kRows,      // one pass of `tokens` rows, logits of all: what checking a drafter's tokens costs
-  };
-  Kind kind = Kind::kPrompt;
-  int tokens = 0;
-  int depth = 0;  // tokens in the KV cache before the clock starts
-};
-struct BenchOptions {
-  BenchTest test;
-  int repeats = 5;                          // after one run that is not counted
-  std::function<void(double)> on_progress;  // 0 … 1, from the calling thread
-};
-struct BenchRun {
-  BenchTest test;
-  std::string backend;          // "cpu avx512, 2 threads"
-  std::vector<double> seconds;  // of each repeat
-  double operations = 0;     // of one repeat: two for each parameter of a matrix and row that it multiplies
-  int64_t weight_bytes = 0;  // of the weights that one pass over text reads
-  bool integer_products =
-      false;  // weights are held in less than 12 bits a value: their products are of bytes
-};
-/// Waits for its turn on the engine. Throws kBadRequest for a test that cannot be run as stated.
-BenchRun bench(const Engine& engine, const BenchOptions& options);
-
-/// How far the next-token distributions of one model are from another's, over the positions of a text.
-struct CompareOptions {
-  std::string text;
-  int window_tokens = 512;  // the text is cut; each window starts with <bos> and is read on its own
-  int max_positions = 4096;
-  std::function<void(double)> on_progress;  // 0 … 1, from the calling thread
-};
-struct Comparison {
-  int positions = 0;
-  double kl_mean = 0, kl_median = 0, kl_p99 = 0, kl_max = 0;  // of `other` from `reference`, in nats
-  double same_top = 0;                                    // share of positions with the same likeliest token
-  double reference_perplexity = 0, other_perplexity = 0;  // of the text's own tokens
-};
-/// The text is tokenized by `reference`. Throws kBadRequest when the vocabularies differ in size or the text
-/// is too short.
-Comparison compare(const Engine& reference, const Engine& other, const CompareOptions& options);
-
-/// Writes a synthetic checkpoint (deterministic weights from tensor names) as a Hugging Face directory,
-/// streaming.
-struct SynthOptions {
-  std::string directory;
-  int layers = 48;
-  bool tiny = false;  // a small geometry instead of the 12B's
-  int threads = 0;
-  std::function<void(double)> on_progress;
-};
-void synthesize(const SynthOptions& options);
-
-/// What quantize() and convert() wrote.
-struct WriteReport {
-  int64_t bytes = 0;
-  std::vector<TensorCount> dtypes;  // most bytes first
-  std::vector<std::string> notes;   // for people: what was not written as asked for, and why
-};
-
-/// Writes a model as GGUF version 3 for this engine and llama.cpp, streaming: memory stays at a few hundred
-/// megabytes. Files get their names when they are whole. Throws kIo, kBadModel, kBadRequest (options, or a
-/// geometry that GGUF has no keys for), kTooLarge (disk space, with the numbers).
-struct QuantizeOptions {
-  std::string model;   // Hugging Face or MLX directory, or GGUF file
-  std::string mmproj;  // the vision and audio tensors of a GGUF model; "": none
-  std::string out;     // GGUF file to write
-  std::string
-      mmproj_out;  // GGUF file for the vision and audio tensors, kept in bfloat16 or float32; "": none
-  /// Of the matrices: "q8_0", "q6_k", "q4_k", "q4_0", "bf16" or "f32"; the embedding is Q6_K with q4_k and
-  /// q4_0.
-  std::string type;
-  int threads = 0;
-  std::function<void(double)> on_progress;
-};
-WriteReport quantize(const QuantizeOptions& options);
-
-/// Writes a model in another container. Every tensor keeps its values where the target has a form for them:
-/// plain numbers everywhere; of GGUF's blocks, all but Q6_K and IQ4_NL have one in MLX; of MLX's affine
-/// groups, 2 to 5 bits have one in GGUF, 8 bits when centred. The others are rounded to `type`, or quantised
-/// when `type` or `bits` says so; the report tells. Throws as quantize().
-struct ConvertOptions {
-  std::string model, mmproj;  // as above
-  std::string to;             // "hf", "mlx" or "gguf"
-  std::string out;            // directory to write (made if missing), or GGUF file
-  std::string mmproj_out;     // gguf only, as above
-  std::string type;  // of what has no exact form: "" (bf16), "bf16", "f32"; gguf: also quantize()'s others
-  int bits = 0,
-      group = 0;  // mlx only: quantise every matrix to 4 or 8 bits in groups of 32, 64 or 128; 0: do not
-  int threads = 0;
-  std::function<void(double)> on_progress;
-};
-WriteReport convert(const ConvertOptions& options);
-
 }  // namespace tessera
+
+#include "tessera/tools.h"

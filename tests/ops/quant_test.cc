@@ -281,6 +281,17 @@ TEST_P(Quant, ZerosAndHugeValues) {
   for (size_t c = 0; c < 16; ++c) EXPECT_NEAR(y.v[c] / 1e30F, w.value[c * 64 + 5], 1e-6);
 }
 
+// A packed copy takes the file's bytes; K-quants a little more (a scale has a byte of its own, of six bits).
+TEST(QuantBytes, AreTheFiles) {
+  const auto all = forms();
+  constexpr int64_t n = int64_t{3840} * 15360;
+  EXPECT_EQ(cpu_quant_bytes(all[0].layout, 15360, 3840), n / 32 * 34);
+  EXPECT_EQ(cpu_quant_bytes(all[1].layout, 15360, 3840), n / 32 * 18);
+  EXPECT_EQ(cpu_quant_bytes(all[5].layout, 15360, 3840), n / 256 * 148);
+  EXPECT_LE(cpu_quant_bytes(all[7].layout, 15360, 3840), n / 256 * 212);
+  EXPECT_EQ(cpu_quant_bytes(all[9].layout, 15360, 3840), n / 64 * 68);
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, Quant, testing::ValuesIn(isas()),
                          [](const auto& param) { return param.param; });
 

@@ -13,14 +13,34 @@
 namespace tessera::test {
 namespace {
 
-class MiniGolden : public testing::TestWithParam<std::pair<const char*, double>> {};
+// What a backend may be away from it: of one logit, and as KL divergence, mean of the positions.
+struct Bound {
+  const char* backend;
+  double logit, divergence;
+};
+
+class MiniGolden : public testing::TestWithParam<Bound> {};
+
+// Sum of p log(p / q), p and q the softmax of `wanted` and `found`.
+double divergence(const float* wanted, const float* found, size_t n) {
+  const auto log_sum = [n](const float* x) {
+    const double top = *std::max_element(x, x + n);
+    double sum = 0;
+    for (size_t i = 0; i < n; ++i) sum += std::exp(x[i] - top);
+    return top + std::log(sum);
+  };
+  const double p0 = log_sum(wanted), q0 = log_sum(found);
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += std::exp(wanted[i] - p0) * ((wanted[i] - p0) - (found[i] - q0));
+  return sum;
+}
 
 TEST_P(MiniGolden, EqualsTheTrainingCode) {
   const auto golden = read_golden(TESSERA_SOURCE_DIR "/tests/fixtures/mini/golden.safetensors");
   const std::vector<int32_t> ids = golden.at("input_ids").i32();
   const std::vector<float> wanted = golden.at("logits").f32();
   EngineOptions options;
-  options.backend = GetParam().first;
+  options.backend = GetParam().backend;
   const auto engine = Engine::load(TESSERA_SOURCE_DIR "/models/mini", options);
   EngineImpl& impl = engine->impl();
 
@@ -44,13 +64,20 @@ TEST_P(MiniGolden, EqualsTheTrainingCode) {
   for (size_t row = 0; row < wanted.size(); row += vocab)
     EXPECT_EQ(std::max_element(found + row, found + row + vocab) - (found + row),
               std::max_element(wanted.begin() + row, wanted.begin() + row + vocab) - (wanted.begin() + row));
-  EXPECT_LE(worst, GetParam().second);
-  std::printf("mini on %s: logits within %.1e\n", GetParam().first, worst);
+  double mean = 0;
+  for (size_t row = 0; row < wanted.size(); row += vocab)
+    mean += divergence(wanted.data() + row, found + row, vocab) /
+            (static_cast<double>(wanted.size()) / static_cast<double>(vocab));
+  EXPECT_LE(worst, GetParam().logit);
+  EXPECT_LE(mean, GetParam().divergence);
+  std::printf("mini on %s: logits within %.1e, KL divergence %.1e\n", GetParam().backend, worst, mean);
 }
 
-// ref keeps the opened 8-bit weights as float32; cpu rounds them to bfloat16 (docs/DESIGN.md, Numerics).
-INSTANTIATE_TEST_SUITE_P(Backends, MiniGolden, testing::Values(std::pair{"ref", 1e-3}, std::pair{"cpu", 0.1}),
-                         [](const auto& i) { return std::string(i.param.first); });
+// ref opens the 8-bit weights to float32. cpu computes on them as they are, with activations in 8 bits and K
+// and V in bfloat16 (docs/DESIGN.md, Numerics): measured 0.32 and 9e-7.
+INSTANTIATE_TEST_SUITE_P(Backends, MiniGolden,
+                         testing::Values(Bound{"ref", 1e-3, 1e-8}, Bound{"cpu", 0.5, 1e-5}),
+                         [](const auto& i) { return std::string(i.param.backend); });
 
 }  // namespace
 }  // namespace tessera::test
