@@ -42,7 +42,7 @@ uint64_t hash(uint64_t h, std::string_view bytes) {  // FNV-1a
 // One file for each model path, so that a model that changes replaces its own; the key says whether it is
 // this model's.
 std::unique_ptr<PackFile> open_pack_file(const std::string& directory, const TensorStore& store,
-                                         const ModelInfo& info) {
+                                         ModelInfo& info) {
   if (directory.empty() || info.weight_bytes < kMinPackFileBytes) return nullptr;
   uint64_t name = 0xcbf29ce484222325, key = name + kCpuPackVersion;
   for (const std::string& path : store.paths()) {
@@ -56,8 +56,11 @@ std::unique_ptr<PackFile> open_pack_file(const std::string& directory, const Ten
   }
   const std::string stem = std::filesystem::path(info.path).stem().string();
   std::string why;
-  return PackFile::open(fmt::format("{}/{}-{:016x}.pack", directory, stem, name), key,
-                        info.weight_bytes + info.weight_bytes / 50 + (int64_t{64} << 20), why);
+  auto file = PackFile::open(fmt::format("{}/{}-{:016x}.pack", directory, stem, name), key,
+                             info.weight_bytes + info.weight_bytes / 50 + (int64_t{64} << 20), why);
+  if (!file)
+    info.note += fmt::format("{}packed weights are not kept: {}", info.note.empty() ? "" : "; ", why);
+  return file;
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* kIsaName = "avx2";
 constexpr bool kVnni = false;
-inline __m256i dot4_vnni(__m256i acc, __m256i, __m256i) {
+[[maybe_unused]] inline __m256i dot4_vnni(__m256i acc, __m256i, __m256i) {
   return acc;
 }
 #include "backend/cpu/avx2.inc"
