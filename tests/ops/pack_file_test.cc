@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "backend/backend.h"
@@ -34,7 +36,7 @@ std::vector<float> product(const std::vector<float>& v, std::unique_ptr<PackFile
 }
 
 TEST(PackFile, TheNextStartFindsWhatThisOnePacked) {
-  const test::TempDir dir;
+  const TempDir dir;
   const std::string path = dir.file("sub/folder/w.pack");
   const auto v = weights(64 * 40);
   std::string why;
@@ -57,7 +59,7 @@ TEST(PackFile, TheNextStartFindsWhatThisOnePacked) {
 }
 
 TEST(PackFile, AFileThatWasNotFinishedOrIsDamagedIsNotTaken) {
-  const test::TempDir dir;
+  const TempDir dir;
   const std::string path = dir.file("w.pack");
   std::string why;
   { PackFile::open(path, 1, 1 << 16, why)->take(100); }
@@ -75,7 +77,7 @@ TEST(PackFile, AFileThatWasNotFinishedOrIsDamagedIsNotTaken) {
 }
 
 TEST(PackFile, TooLittleRoomIsNoFailure) {
-  const test::TempDir dir;
+  const TempDir dir;
   std::string why;
   const auto v = weights(64 * 400);
   int reads = 0;
