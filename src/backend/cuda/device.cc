@@ -1,0 +1,83 @@
+#include "backend/cuda/device.h"
+
+#include "base/error.h"
+
+namespace tessera::cuda {
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // a sticky error stays, any other is cleared
+  throw_error(ErrorKind::kDevice, "GPU: {}: {} ({}); {}", what, cudaGetErrorString(status),
+              cudaGetErrorName(status),
+              status == cudaErrorMemoryAllocation ? "use a smaller --ctx or --gpu-layers"
+                                                  : "restart, or use --backend cpu");
+}
+
+std::string why_no_gpu() {
+  int driver = 0, runtime = 0, count = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is installed";
+  (void)cudaRuntimeGetVersion(&runtime);
+  if (driver / 1000 < runtime / 1000)
+    return fmt::format("the driver supports CUDA {}.{}, this build needs {}.{}; update the driver",
+                       driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
+    (void)cudaGetLastError();
+    return cudaGetErrorString(status);
+  }
+  return count > 0 ? "" : "the driver finds no card";
+}
+
+Device::Device(int index) : index_(index) {
+  if (const std::string why = why_no_gpu(); !why.empty())
+    throw_error(ErrorKind::kDevice, "GPU: {}; use --backend cpu", why);
+  check(cudaSetDevice(index), "cudaSetDevice");
+  cudaDeviceProp p{};
+  check(cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties");
+  multiprocessors_ = p.multiProcessorCount;
+  capability_ = p.major * 10 + p.minor;
+  name_ = p.name;
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+}
+
+Device::~Device() {
+  if (stream_) cudaStreamDestroy(stream_);
+}
+
+int64_t Device::free_bytes() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<int64_t>(free);
+}
+
+int64_t Device::total_bytes() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<int64_t>(total);
+}
+
+std::shared_ptr<void> Device::allocate(int64_t bytes, bool zeroed) {
+  void* p = nullptr;
+  const cudaError_t status = cudaMalloc(&p, static_cast<size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    throw_error(ErrorKind::kDevice,
+                "GPU {} ({}): {} MiB wanted, {} of {} MiB free; use a smaller --ctx or --gpu-layers", index_,
+                name_, bytes >> 20, free_bytes() >> 20, total_bytes() >> 20);
+  }
+  check(status, "cudaMalloc");
+  std::shared_ptr<void> memory(p, [](void* q) { cudaFree(q); });
+  if (zeroed) check(cudaMemsetAsync(p, 0, static_cast<size_t>(bytes), stream_), "cudaMemsetAsync");
+  return memory;
+}
+
+std::shared_ptr<void> Device::allocate_pinned(int64_t bytes) {
+  void* p = nullptr;
+  check(cudaMallocHost(&p, static_cast<size_t>(bytes)), "cudaMallocHost");
+  return {p, [](void* q) { cudaFreeHost(q); }};
+}
+
+void Device::synchronize() {
+  check(cudaStreamSynchronize(stream_), "a kernel or copy");
+}
+
+}  // namespace tessera::cuda
