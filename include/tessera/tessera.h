@@ -155,7 +155,8 @@ struct EngineOptions {
   int threads = 0;              // 0: one per core
   int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
-  std::string isa;              // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
+  /// "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" or "neon" to force one.
+  std::string isa;
   std::string kv;  // KV cache: "f32", "bf16" or "q8_0" (9 bits a value); "": ModelInfo::default_kv
   /// Folder where the first load of 1 GiB or more leaves packed weights for later loads to map. "": none.
   /// Engine::options() has the file's path here, or "".

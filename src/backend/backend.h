@@ -112,7 +112,7 @@ class Backend {
 int64_t cpu_quant_bytes(const QuantLayout& layout, int64_t rows, int64_t cols);
 
 std::unique_ptr<Backend> make_ref_backend();
-/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512". Throws Error(kBadRequest)
+/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512", "neon". Throws Error(kBadRequest)
 /// for an isa that this CPU lacks.
 /// `packed`: where packed matrices are kept, found there when it is filled(); may be null.
 std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,

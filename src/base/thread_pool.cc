@@ -27,6 +27,8 @@ uint64_t next_of(uint64_t ticket) {
 inline void pause_cpu() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");  // "yield" does nothing on most cores: the wait would be a few µs
 #endif
 }
 

@@ -55,9 +55,9 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
       ->type_name("NAME")
       ->check(CLI::IsMember({"cpu", "ref", "cuda"}));
   add_engine_flag(command, "--isa", o.isa,
-                  "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
+                  "instruction set: portable, avx2, avxvnni, avx512 or neon (default: the best of this CPU)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
+      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512", "neon"}));
   command
       .add_flag("--no-pack", flags.no_pack,
                 "do not keep packed weights for the next start (~/.cache/tessera)")

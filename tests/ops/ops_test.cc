@@ -8,19 +8,10 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "support/isas.h"
 
 namespace tessera {
 namespace {
-
-std::vector<std::string> isas() {
-  std::vector<std::string> out;
-  for (const char* isa : {"portable", "avx2", "avxvnni", "avx512"}) try {
-      make_cpu_backend(1, isa);
-      out.emplace_back(isa);
-    } catch (const Error&) {  // this CPU lacks it
-    }
-  return out;
-}
 
 struct Values {
   std::vector<float> v;
@@ -335,8 +326,16 @@ TEST_P(OpsAttention, NarrowCaches) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, Ops, testing::ValuesIn(isas()), [](const auto& i) { return i.param; });
-INSTANTIATE_TEST_SUITE_P(Cpu, OpsAttention, testing::ValuesIn(isas()), [](const auto& i) { return i.param; });
+INSTANTIATE_TEST_SUITE_P(Cpu, Ops, testing::ValuesIn(test::isas()), [](const auto& i) { return i.param; });
+INSTANTIATE_TEST_SUITE_P(Cpu, OpsAttention, testing::ValuesIn(test::isas()),
+                         [](const auto& i) { return i.param; });
+
+TEST(Backends, TheBestIsaOfThisCpuIsChosen) {
+  EXPECT_EQ(make_cpu_backend(1, "")->describe(), make_cpu_backend(1, test::isas().back())->describe());
+#if defined(__aarch64__)
+  EXPECT_THROW(make_cpu_backend(1, "avx2"), Error);
+#endif
+}
 
 TEST(Backends, UnknownIsaIsRefused) {
   EXPECT_THROW(make_cpu_backend(1, "mmx"), Error);

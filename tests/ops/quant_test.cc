@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "support/isas.h"
 
 namespace tessera {
 namespace {
@@ -36,16 +37,6 @@ std::vector<Form> forms() {
       {"mlx6_f32", {.bits = 6, .group = 32, .scale = Scale::kF32, .has_min = true}},
       {"mlx5_f16", {.bits = 5, .group = 64, .scale = Scale::kF16, .has_min = true}},
   };
-}
-
-std::vector<std::string> isas() {
-  std::vector<std::string> out;
-  for (const char* isa : {"portable", "avx2", "avxvnni", "avx512"}) try {
-      make_cpu_backend(1, isa);
-      out.emplace_back(isa);
-    } catch (const Error&) {  // this CPU lacks it
-    }
-  return out;
 }
 
 // A random matrix in neutral form, and its values.
@@ -303,7 +294,7 @@ TEST(QuantBytes, AreTheFiles) {
   EXPECT_EQ(cpu_quant_bytes(all[9].layout, 15360, 3840), n / 64 * 68);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, Quant, testing::ValuesIn(isas()),
+INSTANTIATE_TEST_SUITE_P(Isa, Quant, testing::ValuesIn(test::isas()),
                          [](const auto& param) { return param.param; });
 
 }  // namespace
