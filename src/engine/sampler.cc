@@ -24,6 +24,21 @@ double uniform(uint64_t seed, int64_t position) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
+// Calls found(i) for each i from `first` on, ascending, with logits[i] > threshold, which found may raise.
+// Few are: blocks without one are a comparison without branches.
+template <typename Found>
+void scan_above(std::span<const float> logits, size_t first, float& threshold, const Found& found) {
+  constexpr size_t kBlock = 64;
+  for (size_t begin = first; begin < logits.size(); begin += kBlock) {
+    const size_t end = std::min(logits.size(), begin + kBlock);
+    int above = 0;
+    for (size_t i = begin; i < end; ++i) above |= static_cast<int>(logits[i] > threshold);
+    if (above == 0) continue;
+    for (size_t i = begin; i < end; ++i)
+      if (logits[i] > threshold) found(i);
+  }
+}
+
 }  // namespace
 
 Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> suppressed)
@@ -63,22 +78,47 @@ int32_t Sampler::sample(std::span<float> logits, std::span<const int32_t> contex
     if (id >= 0 && id < static_cast<int64_t>(logits.size()))
       logits[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
   penalise(logits, context, generated);
-  // Equal logits: the lowest id, as argmax does.
+  if (options_.temperature == 0) {
+    size_t best = 0;
+    float most = logits[0];
+    scan_above(logits, 1, most, [&](size_t i) { most = logits[best = i]; });
+    return static_cast<int32_t>(best);
+  }
+  collect(logits);
+  return draw(position);
+}
+
+// The candidates of top-k, best first. Equal logits: the lowest id, as argmax does.
+void Sampler::collect(std::span<const float> logits) {
   const auto better = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
-  if (options_.temperature == 0)
-    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-
+  const auto top_k = static_cast<size_t>(options_.top_k);
+  const bool all = top_k == 0 || top_k >= logits.size();
+  const auto take = [&](size_t i) { candidates_.push_back({logits[i], static_cast<int32_t>(i)}); };
+  const auto trim = [&] {
+    if (candidates_.size() <= top_k) return;
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(top_k) - 1,
+                     candidates_.end(), better);
+    candidates_.resize(top_k);
+  };
+  // Ids ascend, so that a later one must beat the last of the best k so far: these are kept, and what beats
+  // them, until there are four times as many.
+  const size_t room = all ? logits.size() : std::min(logits.size(), std::max<size_t>(4 * top_k, 1024));
   candidates_.clear();
-  for (size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
-  if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k - 1, candidates_.end(),
-                     better);
-    candidates_.resize(static_cast<size_t>(options_.top_k));
+  for (size_t i = 0; i < room; ++i) take(i);
+  if (!all) {
+    trim();
+    float threshold = candidates_.back().logit;
+    scan_above(logits, room, threshold, [&](size_t i) {
+      take(i);
+      if (candidates_.size() < room) return;
+      trim();
+      threshold = candidates_.back().logit;
+    });
+    trim();
   }
   std::sort(candidates_.begin(), candidates_.end(), better);
-  return draw(position);
 }
 
 // From sorted candidates; their `logit` becomes an unnormalised probability.

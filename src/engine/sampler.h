@@ -28,6 +28,7 @@ class Sampler {
   };
   void penalise(std::span<float> logits, std::span<const int32_t> context,
                 std::span<const int32_t> generated) const;
+  void collect(std::span<const float> logits);
   int32_t draw(int64_t position);
 
   Sampling options_;
