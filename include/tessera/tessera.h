@@ -152,7 +152,7 @@ MediaBudgets media_budgets(const std::string& path);
 
 struct EngineOptions {
   std::string backend = "cpu";  // "cpu" or "ref" (scalar float32, slow: the oracle)
-  int threads = 0;              // 0: one per core
+  int threads = 0;              // 0: one per physical core that this process may use
   int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
   /// "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" or "neon" to force one.
@@ -161,6 +161,10 @@ struct EngineOptions {
   /// Folder where the first load of 1 GiB or more leaves packed weights for later loads to map. "": none.
   /// Engine::options() has the file's path here, or "".
   std::string pack_dir;
+  bool pin_threads = false;  // worker threads stay on cores of their own; the caller's is left alone
+  /// Weights and KV cache are taken at once and never swapped out; kTooLarge when the system does not allow
+  /// it.
+  bool lock_memory = false;
   /// Of a GGUF model. "": an mmproj*.gguf beside it that is named after it, or the only one there; ModelInfo
   /// says which. Of another model: kBadModel. With a directory: kBadRequest.
   std::string mmproj_path;
