@@ -51,9 +51,9 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
   add_engine_flag(command, "-t,--threads", o.threads, "threads (default: one per core)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  add_engine_flag(command, "--backend", o.backend, "cpu, or ref: plain float32, slow, the oracle")
+  add_engine_flag(command, "--backend", o.backend, "auto, cuda, cpu, or ref: plain float32, slow, the oracle (default: auto)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"cpu", "ref", "cuda"}));
+      ->check(CLI::IsMember({"auto", "cuda", "cpu", "ref"}));
   add_engine_flag(command, "--isa", o.isa,
                   "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
       ->type_name("NAME")
@@ -63,7 +63,7 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
                 "do not keep packed weights for the next start (~/.cache/tessera)")
       ->group("Engine");
   add_engine_flag(command, "--kv", o.kv,
-                  "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models, else f32)")
+                  "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models and on cuda, else f32)")
       ->type_name("TYPE")
       ->check(CLI::IsMember({"f32", "bf16", "q8_0"}));
 }

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/error.h"
 
@@ -39,46 +38,44 @@ Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> su
   require(std::abs(o.frequency_penalty) <= 100, "frequency penalty", o.frequency_penalty, "-100 … 100");
 }
 
-void Sampler::penalise(std::span<float> logits, std::span<const int32_t> context,
-                       std::span<const int32_t> generated) const {
-  if (options_.repetition_penalty != 1.0F) {
-    const std::unordered_set<int32_t> seen(context.begin(), context.end());
-    for (const int32_t id : seen) {
-      float& z = logits[static_cast<size_t>(id)];
-      z = z > 0 ? z / options_.repetition_penalty : z * options_.repetition_penalty;
-    }
-  }
+void Sampler::collect_edits(std::span<const int32_t> context, std::span<const int32_t> generated,
+                            int64_t vocab) {
+  edits_.clear();
+  std::unordered_map<int32_t, LogitEdit> by_id;
+  if (options_.repetition_penalty != 1.0F)
+    for (const int32_t id : context) by_id[id] = {id, options_.repetition_penalty, 0};
   if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) {
     std::unordered_map<int32_t, int> counts;
     for (const int32_t id : generated) ++counts[id];
-    for (const auto& [id, count] : counts)
-      logits[static_cast<size_t>(id)] -=
-          options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
+    for (const auto& [id, count] : counts) {
+      LogitEdit& e = by_id[id];
+      e.id = id;
+      e.subtract = options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
+    }
   }
+  for (const int32_t id : suppressed_)
+    if (id >= 0 && id < vocab) by_id[id] = {id, 1, std::numeric_limits<float>::infinity()};
+  for (const auto& [id, edit] : by_id) edits_.push_back(edit);
+}
+
+int64_t Sampler::wanted(int64_t vocab) const {
+  if (options_.temperature == 0) return 1;
+  return options_.top_k > 0 ? std::min<int64_t>(options_.top_k, vocab) : vocab;
+}
+
+int32_t Sampler::sample(Backend& backend, Tensor logits, std::span<const int32_t> context,
+                        std::span<const int32_t> generated, int64_t position) {
+  collect_edits(context, generated, logits.cols);
+  backend.candidates(logits, edits_, wanted(logits.cols), candidates_);
+  return options_.temperature == 0 ? candidates_.front().id : draw(position);
 }
 
 int32_t Sampler::sample(std::span<float> logits, std::span<const int32_t> context,
                         std::span<const int32_t> generated, int64_t position) {
-  for (const int32_t id : suppressed_)
-    if (id >= 0 && id < static_cast<int64_t>(logits.size()))
-      logits[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
-  penalise(logits, context, generated);
-  // Equal logits: the lowest id, as argmax does.
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
-  if (options_.temperature == 0)
-    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-
-  candidates_.clear();
-  for (size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
-  if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k - 1, candidates_.end(),
-                     better);
-    candidates_.resize(static_cast<size_t>(options_.top_k));
-  }
-  std::sort(candidates_.begin(), candidates_.end(), better);
-  return draw(position);
+  const auto vocab = static_cast<int64_t>(logits.size());
+  collect_edits(context, generated, vocab);
+  host_candidates(logits, edits_, wanted(vocab), candidates_);
+  return options_.temperature == 0 ? candidates_.front().id : draw(position);
 }
 
 // From sorted candidates; their `logit` becomes an unnormalised probability.

@@ -204,8 +204,11 @@ void Sequence::add_rows(StepPlan& plan, int64_t begin, int64_t end, int32_t inde
     if (mark.run >= 0) {
       Run& run = runs_[static_cast<size_t>(mark.run)];
       embed(run, be, model);
-      std::copy_n(run.rows.rows.row(p - run.begin), media.cols,
-                  media.row(static_cast<int64_t>(plan.media_row.size())));
+      if (p == begin || p == run.begin) {
+        const int64_t count = std::min(end, run.begin + run.count) - p;
+        be.copy({media.row(static_cast<int64_t>(plan.media_row.size())), count, media.cols, media.dtype},
+                {run.rows.rows.row(p - run.begin), count, media.cols, media.dtype});
+      }
       plan.media_row.push_back(static_cast<int32_t>(plan.rows()));
     }
     plan.token.push_back(mark.run >= 0 ? -1 : ids_[static_cast<size_t>(p)]);
@@ -220,7 +223,9 @@ std::vector<float> Sequence::embeddings(TokenKind kind, Backend& be, const Model
   for (Run& run : runs_) {
     if (run.kind != kind) continue;
     embed(run, be, model);
-    out.insert(out.end(), run.rows.rows.f32(), run.rows.rows.f32() + run.rows.rows.rows * run.rows.rows.cols);
+    const Tensor rows = run.rows.rows;
+    out.resize(out.size() + static_cast<size_t>(rows.rows * rows.cols));
+    be.read(out.data() + out.size() - rows.rows * rows.cols, rows);
   }
   return out;
 }

@@ -146,9 +146,9 @@ Reply Session::Impl::generate(const GenerateOptions& options,
       break;
     }
     const std::vector<int32_t>& ids = sequence.ids();
-    const std::span<float> logits(parts.scratch->logits.f32(), static_cast<size_t>(parts.config.vocab));
-    const int32_t id = sampler.sample(logits, ids, std::span(ids).subspan(static_cast<size_t>(reply_begin)),
-                                      sequence.size());
+    const int32_t id =
+        sampler.sample(*parts.backend, parts.scratch->logits_of(0), ids,
+                       std::span(ids).subspan(static_cast<size_t>(reply_begin)), sequence.size());
     const bool end = !options.ignore_end_tokens && contains(parts.config.end_tokens, id);
     sequence.append_generated(id);
     reply.ids.push_back(id);

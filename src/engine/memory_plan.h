@@ -1,0 +1,20 @@
+#pragma once
+// What a load will take, before it takes it: on the host or on a card.
+#include "model/config.h"
+#include "tessera/tessera.h"
+
+namespace tessera {
+
+/// Rows whose logits a step may leave: on a card they are held whether used or not.
+int64_t max_logit_rows(const ModelConfig& config, const EngineOptions& options, int64_t step_rows);
+
+/// Chooses "auto"'s backend: cuda where a card is usable, the options allow it and the model fits, else cpu.
+/// `why` says why not cuda ("" for cuda).
+std::string choose_backend(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options,
+                           std::string& why);
+
+/// Throws Error(kTooLarge) with the arithmetic when weights, KV cache and activations exceed what is free,
+/// Error(kDevice) when there is no card. `options`: resolved.
+void check_memory(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options);
+
+}  // namespace tessera
