@@ -65,6 +65,10 @@ CudaCard cuda_card(int) {
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions&) {
   throw_error(ErrorKind::kDevice, "GPU: {}; use --backend cpu", why_no_cuda());
 }
+
+CudaLimits measure_cuda(int) {
+  return {};
+}
 #endif
 
 }  // namespace tessera

@@ -157,6 +157,7 @@ inline constexpr uint64_t kCpuPackVersion = 1;
 struct CudaOptions {
   int device = 0;      // as the driver counts
   bool exact = false;  // float32 activations and KV: several times slower, for comparing with a reference
+  int shared_bytes = 0;  // of a block, at most: what kernels do on smaller cards; 0: the card's
 };
 struct CudaCard {
   std::string name;
@@ -167,5 +168,9 @@ std::string why_no_cuda();
 /// Throw Error(kDevice) when there is none.
 CudaCard cuda_card(int device);
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+struct CudaLimits {
+  double read_bytes = 0, bf16_ops = 0;  // a second, measured; a multiply and an add are two operations
+};
+CudaLimits measure_cuda(int device);
 
 }  // namespace tessera
