@@ -15,10 +15,10 @@ inline constexpr int64_t kMatvecRows = 8;
 struct Matrix;  // a packed weight (matrix.h); Weight::data points to it
 
 /// Tensors are device memory; all work is enqueued on the device's stream. After reserve() the calls below it
-/// neither allocate nor wait, so they can be captured in a graph. A row's bits do not depend on the rows beside
-/// it while there are at most kMatvecRows.
-/// x is bfloat16, or float32 for models whose weights are float32 (float32 x of a quantised or bfloat16 weight
-/// with more than kMatvecRows rows is rounded to bfloat16).
+/// neither allocate nor wait, so they can be captured in a graph. A row's bits do not depend on the rows
+/// beside it while there are at most kMatvecRows. x is bfloat16, or float32 for models whose weights are
+/// float32 (float32 x of a quantised or bfloat16 weight with more than kMatvecRows rows is rounded to
+/// bfloat16).
 class Products {
  public:
   explicit Products(Device& device);
@@ -26,8 +26,8 @@ class Products {
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
 
-  /// Streams a matrix from the file to the card through pinned buffers. Throws Error(kDevice) when it does not
-  /// fit.
+  /// Streams a matrix from the file to the card through pinned buffers. Throws Error(kDevice) when it does
+  /// not fit.
   Weight pack(const WeightSource& source);
   /// All weights are packed: gives the pinned buffers back.
   void weights_done();
