@@ -63,7 +63,7 @@ double operations(const Model& model, const BenchTest& test) {
 // scales.
 bool integer_products(const EngineImpl& engine) {
   constexpr int64_t kBits = 12;
-  return engine.model.text_bytes * 8 < engine.info.text_parameters * kBits;
+  return engine.options.backend != "cuda" && engine.model.text_bytes * 8 < engine.info.text_parameters * kBits;
 }
 
 }  // namespace
@@ -95,7 +95,8 @@ BenchRun bench(const Engine& engine, const BenchOptions& options) {
                {},
                operations(impl.model, test),
                impl.model.text_bytes,
-               integer_products(impl)};
+               integer_products(impl),
+               impl.options.backend == "cuda"};
   // One step of each size that is coming touches all memory and wakes the threads.
   time(test.kind == Kind::kGenerate ? depth + 1
                                     : std::min(end, sequence.step_end(depth, impl.options.chunk_tokens)));

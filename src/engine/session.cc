@@ -49,13 +49,13 @@ struct Session::Impl {
   std::atomic<bool> cancelled{false};
 };
 
-// Rows [begin, end) through the model; logits of the last one land in scratch.
+// Rows [begin, end) through the model; logits of the last one land in scratch. Does not wait: what chooses from
+// them does.
 void Session::Impl::step(int64_t begin, int64_t end, bool want_logits) {
   plan.clear();
   sequence.add_rows(plan, begin, end, 0, parts.media, *parts.backend, parts.model);
   if (want_logits) plan.logit_row.push_back(static_cast<int32_t>(end - begin - 1));
   forward(*parts.backend, parts.model, plan, kv->layers(), *parts.scratch);
-  parts.backend->sync();
   cached = end;
   written = std::max(written, end);
 }
@@ -71,6 +71,7 @@ void Session::Impl::prefill(Reply& reply, const std::function<void(const Event&)
   while (cached < n && !cancelled) {
     const int64_t end = sequence.step_end(cached, parts.options.chunk_tokens);
     step(cached, end, end == n);
+    parts.backend->sync();
     if (on_event)
       on_event({EventKind::kPrefill, {}, {}, static_cast<int>(cached - first), static_cast<int>(n - first)});
   }
