@@ -34,9 +34,10 @@ __device__ __forceinline__ uint32_t moved(uint32_t v, int left) {
   return left >= 0 ? v << left : v >> -left;
 }
 
-// Codes as exact bfloat16 integers, code - zero: codes under 128 are or-ed into 128.0, whose last bit is 1.
-// a[block of 32][mma][register]. `chunk` is any memory.
-template <class F>
+// Codes as exact bfloat16 integers: codes under 128 are or-ed into 128.0, whose last bit is 1. What comes out
+// is less by `zero_pair`, or 128 + code without kSubtract; codes of 8 bits come out as they are. a[block of
+// 32][mma][register]. `chunk` is any memory.
+template <class F, bool kSubtract>
 __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int lane, uint32_t zero_pair,
                                            uint32_t (&a)[2][2][4]) {
   constexpr Form f = F::form;
@@ -77,7 +78,7 @@ __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int l
           uint32_t code = (word[b][half] >> (4 * p) & 0x000F000FU) | k128;
           if constexpr (f.bits == 5) code |= moved(high[b], 4 - (8 * b + 4 * half + p)) & 0x00100010U;
           if constexpr (f.bits == 6) code |= moved(high[b], 4 - 2 * (4 * half + p)) & 0x00300030U;
-          a[b][p / 2][p % 2 * 2 + half] = subtract(code, zero_pair);
+          a[b][p / 2][p % 2 * 2 + half] = kSubtract ? subtract(code, zero_pair) : code;
         }
   }
 }

@@ -30,8 +30,6 @@ void pack_floats(const Device& device, const float* from, int64_t rows, int64_t 
                  DType dtype, uint8_t* to);
 
 // unpack.cu
-/// 128 + zero, twice: what open_codes() takes off.
-uint32_t zero_pair(const Segment& segment);
 /// Tiles [first, first + count) of a quantised segment as bfloat16 rows [16 * count, stride].
 void unpack_tiles(const Device& device, const Segment& segment, int64_t stride, int64_t first, int64_t count,
                   void* to);

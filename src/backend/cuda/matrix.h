@@ -91,10 +91,10 @@ struct MatvecArgs {
   int rows = 0;                        // 1 … 8
   void* y = nullptr;                   // [rows, y_stride] f32; gated: bf16, or f32 when y_f32
   int64_t y_stride = 0;
-  int64_t outputs = 0;     // columns of y to write
-  int units = 0;           // tiles, or pairs of a gate and an up tile
-  int up_tiles = 0;        // gated: from a gate tile to its up tile
-  uint32_t zero_pair = 0;  // bf16 pair: 128 + zero
+  int64_t outputs = 0;  // columns of y to write
+  int units = 0;        // tiles, or pairs of a gate and an up tile
+  int up_tiles = 0;     // gated: from a gate tile to its up tile
+  float factor = 0;     // of the sums of x: -(128 + zero)
   float cap = 0;
   bool y_f32 = false;
 };

@@ -125,11 +125,12 @@ const void* Products::State::bf16_rows(Tensor x_rows, int64_t stride) {
 void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args) {
   args.weights = s.data;
   args.stride = m.stride;
-  args.tile_bytes = m.stride / kChunkCols * s.form.chunk_bytes();
   args.units = static_cast<int>(gated ? s.tiles() / 2 : s.tiles());
   args.up_tiles = args.units;
+  args.tile_bytes =
+      s.dtype == DType::kBF16 ? kTileRows * m.stride * 2 : m.stride / kChunkCols * s.form.chunk_bytes();
   if (s.dtype == DType::kBF16) return matvec_bf16(device, shared_limit, gated, args);
-  args.zero_pair = zero_pair(s);
+  args.factor = -128.0F - static_cast<float>(s.zero);
   const bool known = matvec_q4(device, shared_limit, s.form, gated, args) ||
                      matvec_q8(device, shared_limit, s.form, gated, args) ||
                      matvec_q56(device, shared_limit, s.form, gated, args);

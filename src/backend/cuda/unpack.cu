@@ -20,7 +20,7 @@ template <class F>
 __device__ __forceinline__ void open_values(const uint8_t* chunk, int part, int lane, uint32_t zero_pair,
                                             const Supers& supers, float (&v)[2][2][8]) {
   uint32_t a[2][2][4];
-  open_codes<F>(chunk, part, lane, zero_pair, a);
+  open_codes<F, true>(chunk, part, lane, zero_pair, a);
   float scale[F::groups][2], min[F::groups][2];
   open_groups<F>(chunk, part, lane / 4, supers, scale, min);
 #pragma unroll
@@ -121,11 +121,12 @@ __global__ void embed_float(EmbedArgs a) {
     a.y[blockIdx.x * a.cols + k] = static_cast<float>(from[k]) * a.scale;
 }
 
-}  // namespace
-
+// 128 + zero, twice: what open_codes() takes off.
 uint32_t zero_pair(const Segment& segment) {
   return uint32_t{f32_to_bf16(128.0F + static_cast<float>(segment.zero))} * 0x10001U;
 }
+
+}  // namespace
 
 void unpack_tiles(const Device& device, const Segment& segment, int64_t stride, int64_t first, int64_t count,
                   void* to) {
