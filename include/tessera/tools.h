@@ -39,6 +39,7 @@ struct BenchTest {
     kPrompt,    // `tokens` in chunks, nothing of them in the KV cache before
     kGenerate,  // `tokens` passes of one row, one after the other
     kRows,      // one pass of `tokens` rows, logits of all: what checking a drafter's tokens costs
+    kImage,     // a picture of `tokens` soft tokens (random patches) and 16 of text, to the first token
   };
   Kind kind = Kind::kPrompt;
   int tokens = 0;

@@ -19,6 +19,11 @@ using Kind = BenchTest::Kind;
 
 constexpr double kGiB = 1 << 30;
 
+/// Whether a pass reads the weights for a row or a few, so that reading them is the limit.
+bool reads(const BenchRun& run) {
+  return run.test.kind == Kind::kGenerate || run.test.kind == Kind::kRows;
+}
+
 struct Figures {
   double median = 0, min = 0, max = 0;                 // tokens a second
   double gflop_per_s = 0, percent_of_peak = 0;         // of the median
@@ -56,7 +61,7 @@ Figures figures_of(const BenchRun& run, const MachineLimits& limits) {
   f.max = tokens / *std::min_element(run.seconds.begin(), run.seconds.end());
   f.gflop_per_s = run.operations / seconds / 1e9;
   f.percent_of_peak = percent(f.gflop_per_s * 1e9, peak_of(run, limits));
-  if (run.test.kind != Kind::kPrompt) {
+  if (reads(run)) {
     const double passes = run.test.kind == Kind::kGenerate ? tokens : 1;
     f.read_gb_per_s = static_cast<double>(run.weight_bytes) * passes / seconds / 1e9;
     f.percent_of_bandwidth = percent(f.read_gb_per_s * 1e9, bandwidth_of(run, limits));
@@ -65,7 +70,17 @@ Figures figures_of(const BenchRun& run, const MachineLimits& limits) {
 }
 
 const char* kind_name(Kind kind) {
-  return kind == Kind::kPrompt ? "prompt" : kind == Kind::kGenerate ? "generate" : "rows";
+  switch (kind) {
+    case Kind::kPrompt:
+      return "prompt";
+    case Kind::kGenerate:
+      return "generate";
+    case Kind::kRows:
+      return "rows";
+    case Kind::kImage:
+      return "image";
+  }
+  return "";
 }
 
 std::string now() {
@@ -109,7 +124,7 @@ json run_json(const BenchRun& run, const MachineLimits& limits) {
               {"gflop_per_s", f.gflop_per_s},
               {"percent_of_peak", f.percent_of_peak},
               {"peak", peak_name(run)}};
-  if (run.test.kind != Kind::kPrompt) {
+  if (reads(run)) {
     out["read_gb_per_s"] = f.read_gb_per_s;
     out["percent_of_bandwidth"] = f.percent_of_bandwidth;
   }
@@ -125,7 +140,10 @@ std::string csv_text(std::string text) {
 }  // namespace
 
 std::string bench_test_name(const BenchTest& test) {
-  const char* name = test.kind == Kind::kPrompt ? "pp" : test.kind == Kind::kGenerate ? "tg" : "rows";
+  const char* name = test.kind == Kind::kPrompt     ? "pp"
+                     : test.kind == Kind::kGenerate ? "tg"
+                     : test.kind == Kind::kRows     ? "rows"
+                                                    : "image";
   return fmt::format("{}{}{}", name, test.tokens, test.depth > 0 ? fmt::format(" @ d{}", test.depth) : "");
 }
 
@@ -140,14 +158,14 @@ std::string bench_table(const BenchReport& report) {
                       "GFLOP/s", any.on_card ? "% bf16" : any.integer_products ? "% int8" : "% fp32", "GB/s", "% read");
   for (const BenchRun& run : report.runs) {
     const Figures f = figures_of(run, report.limits);
-    const bool reads = run.test.kind != Kind::kPrompt, computes = run.test.kind != Kind::kGenerate;
+    const bool computes = run.test.kind != Kind::kGenerate;
     const auto cell = [](bool shown, double value) {
       return shown ? fmt::format("{:.1f}", value) : std::string();
     };
     std::string line = fmt::format("{:<16}{:>10.2f}{:>22}{:>11}{:>9}{:>10}{:>9}", bench_test_name(run.test),
                                    f.median, fmt::format("{:.2f} … {:.2f}", f.min, f.max),
                                    cell(computes, f.gflop_per_s), cell(computes, f.percent_of_peak),
-                                   cell(reads, f.read_gb_per_s), cell(reads, f.percent_of_bandwidth));
+                                   cell(reads(run), f.read_gb_per_s), cell(reads(run), f.percent_of_bandwidth));
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }
   return text + "\n" + limits_table(report.limits);

@@ -85,8 +85,8 @@ void Sequence::push_run(int32_t begin_id, int32_t soft_id, int32_t end_id, Run r
 }
 
 // Before a placeholder is missed: a model that cannot see or hear has none.
-void Sequence::check_can_take(const Media& media) const {
-  const bool audio = media.kind() == MediaKind::kAudio;
+void Sequence::check_can_take(MediaKind kind) const {
+  const bool audio = kind == MediaKind::kAudio;
   if (audio ? config_->audio_samples_per_token > 0 : config_->mm_embed > 0) return;
   throw_error(
       ErrorKind::kBadModel, "{}: has no {}{}", config_->path,
@@ -94,9 +94,8 @@ void Sequence::check_can_take(const Media& media) const {
       config_->path.ends_with(".gguf") ? "; they are in its mmproj: name that file with --mmproj" : "");
 }
 
-void Sequence::append_media(const Media& media) {
-  check_can_take(media);
-  const std::shared_ptr<const MediaData>& data = media.data();
+void Sequence::append_media(const std::shared_ptr<const MediaData>& data) {
+  check_can_take(data->kind);
   if (data->kind == MediaKind::kAudio) {
     flush();
     if (config_->audio_samples_per_token * int64_t{data->audio.count} !=
@@ -129,7 +128,7 @@ void Sequence::append_rendered(std::string_view rendered, std::span<const Media>
   const std::array<std::pair<int32_t, MediaKind>, 3> soft = {{{config_->image_token, MediaKind::kImage},
                                                               {config_->audio_token, MediaKind::kAudio},
                                                               {config_->video_token, MediaKind::kVideo}}};
-  for (const Media& part : media) check_can_take(part);
+  for (const Media& part : media) check_can_take(part.kind());
   size_t at = 0, used = 0, placeholders = 0;
   for (;;) {
     size_t next = std::string_view::npos, length = 0;

@@ -2,8 +2,9 @@
 //
 // One block a (range of keys, KV head, row): all query heads of the KV head (up to 16) are the 16 rows of the
 // tensor core's A, so K and V are read once for them. A block writes its largest score, sum and weighted sum of
-// V; merge_kernel adds them up in ascending order of keys. The grid is that of the longest context; blocks
-// without keys end at once, so a recorded launch serves every length.
+// V; these are added up in ascending order of keys: by the block that ends last where a KV head has few query heads,
+// else by merge_kernel, which spreads over the card. The grid is that of the longest context; blocks without keys end
+// at once, so a recorded launch serves every length.
 #include <algorithm>
 #include <cfloat>
 
@@ -19,6 +20,8 @@ constexpr int kWarps = 8, kKeys = 32;  // keys of a tile
 constexpr int kLeastKeys = 64;         // of a range: fewer would cost more in the merge than they spread
 constexpr int kMaxBlocks = 512;        // KV blocks of a range
 constexpr int kMaxRows = 8, kHeads = 16;
+constexpr int64_t kDoneBytes = 4096;  // the same for all shapes, which share the memory
+constexpr int kMergeHeads = 4;  // query heads of a KV head that one block merges in about a microsecond
 constexpr float kLog2e = 1.4426950408889634F;
 
 // Ranges of equal length, whole tiles, that begin at KV block edges.
@@ -38,6 +41,7 @@ struct FewArgs {
   __nv_bfloat16* y;
   float* sums;    // [row][kv head][split][16][head_dim]
   float2* stats;  // [row][kv head][split][16]: largest score, sum
+  int* done;      // [row][kv head] blocks that have ended; zero between launches. Null: merge_kernel follows
   const int32_t* position;
   const int32_t* sequence;
   const int32_t* span_end;
@@ -188,6 +192,37 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     }
     if (ranges.count > 1 && warp == 0 && lane % 4 == 0) a.stats[part * kHeads + g] = make_float2(top[i], total[i]);
   }
+  if (ranges.count == 1 || a.done == nullptr) return;
+
+  __shared__ bool is_last;
+  __threadfence();
+  __syncthreads();
+  int* done = a.done + r * kv.kv_heads + kv_head;
+  if (tid == 0) {
+    is_last = atomicAdd(done, 1) == ranges.count - 1;
+    if (is_last) *done = 0;
+  }
+  __syncthreads();
+  if (!is_last) return;
+  __threadfence();
+  const int64_t part0 = (int64_t{r} * kv.kv_heads + kv_head) * splits;
+  for (int i = tid; i < a.group * (kHead / 4); i += 32 * kWarps) {
+    const int g = i / (kHead / 4), d = i % (kHead / 4);
+    float high = -FLT_MAX;
+    for (int s = 0; s < ranges.count; ++s) high = fmaxf(high, __ldcg(&a.stats[(part0 + s) * kHeads + g]).x);
+    float all = 0;
+    float4 v = make_float4(0, 0, 0, 0);
+#pragma unroll 4
+    for (int s = 0; s < ranges.count; ++s) {
+      const float2 stat = __ldcg(&a.stats[(part0 + s) * kHeads + g]);
+      const float4 u = __ldcg(reinterpret_cast<const float4*>(a.sums + ((part0 + s) * kHeads + g) * kHead) + d);
+      const float weight = exp2f((stat.x - high) * kLog2e);
+      all += stat.y * weight;
+      v.x += u.x * weight, v.y += u.y * weight, v.z += u.z * weight, v.w += u.w * weight;
+    }
+    reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead)[d] =
+        make_uint2(pack_pair(v.x / all, v.y / all), pack_pair(v.z / all, v.w / all));
+  }
 }
 
 // One block a (query head, row); kSlices groups of threads take the ranges in turn, 4 dimensions a thread.
@@ -252,7 +287,8 @@ void launch_few(const Device& device, const FewArgs& args, const KvView<__nv_bfl
   constexpr size_t kShared = (kStages * 2 * kKeys + 16) * Tile<kHead>::kRowBytes;
   launch(device, attend_few_kernel<kHead, kStages>, dim3(splits, s.kv_heads, rows), dim3(32 * kWarps), kShared, args,
          kv);
-  launch(device, merge_kernel<kHead>, dim3(s.q_heads, rows), dim3(kHead / 4 * kSlices), 0, args, splits);
+  if (args.done == nullptr)
+    launch(device, merge_kernel<kHead>, dim3(s.q_heads, rows), dim3(kHead / 4 * kSlices), 0, args, splits);
 }
 
 int64_t stats_bytes(const Device& device, const HeadShape& s) {
@@ -262,18 +298,21 @@ int64_t stats_bytes(const Device& device, const HeadShape& s) {
 }  // namespace
 
 int64_t AttentionSplits::bytes(const Device& device, const HeadShape& s) {
-  return stats_bytes(device, s) + kMaxRows * s.kv_heads * splits_of(device, s) * kHeads * s.head_dim * 4;
+  return kDoneBytes + stats_bytes(device, s) + kMaxRows * s.kv_heads * splits_of(device, s) * kHeads * s.head_dim * 4;
 }
 
 void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, const KvLayer& layer,
                 const PlanView& plan, const AttentionSplits& splits, int shared_limit) {
   require(plan.rows <= kMaxRows, "rows of decode attention");
+  require(kMaxRows * s.kv_heads * static_cast<int64_t>(sizeof(int)) <= kDoneBytes, "the number of KV heads");
   require(s.window > 0 || layer.pages_per_sequence <= int64_t{kMaxBlocks - 4} * splits_of(device, s),
           "the context of decode attention");
+  auto* memory = static_cast<uint8_t*>(splits.memory);
   const FewArgs args = {static_cast<const __nv_bfloat16*>(q.data),
                         static_cast<__nv_bfloat16*>(y.data),
-                        reinterpret_cast<float*>(static_cast<uint8_t*>(splits.memory) + stats_bytes(device, s)),
-                        static_cast<float2*>(splits.memory),
+                        reinterpret_cast<float*>(memory + kDoneBytes + stats_bytes(device, s)),
+                        reinterpret_cast<float2*>(memory + kDoneBytes),
+                        s.q_heads / s.kv_heads <= kMergeHeads ? reinterpret_cast<int*>(memory) : nullptr,
                         plan.position,
                         plan.sequence,
                         plan.span_end,

@@ -47,7 +47,7 @@ void rope_store(const Device& device, Tensor q, Tensor qkv, const HeadShape& sha
 void attend_any(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
                 const PlanView& plan);
 
-/// Partial results of decode attention. Sized for 8 rows of `shape` by bytes().
+/// Partial results of decode attention: bytes() for 8 rows of `shape`, zeroed once.
 struct AttentionSplits {
   void* memory = nullptr;
   static int64_t bytes(const Device& device, const HeadShape& shape);

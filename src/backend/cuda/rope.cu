@@ -45,22 +45,30 @@ struct RopeArgs {
 template <typename T>
 __global__ void __launch_bounds__(32 * kWarps) rope_store_kernel(T* q, RopeArgs a, KvView<T> kv) {
   depend_release();
-  depend_wait();
   const int unit = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32,
             lane = threadIdx.x % 32;
   const int64_t r = blockIdx.y;
-  if (unit >= a.q_heads + 2 * kv.kv_heads) return;
+  if (unit >= a.q_heads + 2 * kv.kv_heads) return depend_wait();
   const int hd = kv.head_dim, half = hd / 2;
   const bool is_q = unit < a.q_heads, is_v = unit >= a.q_heads + kv.kv_heads;
   const int head = is_q ? unit : is_v ? unit - a.q_heads - kv.kv_heads : unit - a.q_heads;
   const float* in = a.qkv + r * a.qkv_cols + (is_v ? a.v_offset + head * hd : unit * hd);
+  const float* weight = is_q ? a.q_norm : a.k_norm;
 
-  float x[kPairs], y[kPairs], squares = 0;
+  float x[kPairs], y[kPairs], cos[kPairs], sin[kPairs], x_weight[kPairs], y_weight[kPairs], squares = 0;
+#pragma unroll
+  for (int p = 0; p < kPairs; ++p) {
+    const int i = lane + 32 * p;
+    if (is_v || i >= half) break;
+    x_weight[p] = weight[i], y_weight[p] = weight[i + half];
+  }
+  depend_wait();
 #pragma unroll
   for (int p = 0; p < kPairs; ++p) {
     const int i = lane + 32 * p;
     if (i >= half) break;
     x[p] = in[i], y[p] = in[i + half];
+    if (!is_v) cos[p] = a.cos[r * half + i], sin[p] = a.sin[r * half + i];
     squares += x[p] * x[p] + y[p] * y[p];
   }
 #pragma unroll
@@ -74,16 +82,15 @@ __global__ void __launch_bounds__(32 * kWarps) rope_store_kernel(T* q, RopeArgs 
     const int position = a.position[r];
     out = (is_v ? kv.v : kv.k) + kv.at(kv.block_of(a.sequence[r], position), position, head);
   }
-  const float* weight = is_q ? a.q_norm : a.k_norm;
 #pragma unroll
   for (int p = 0; p < kPairs; ++p) {
     const int i = lane + 32 * p;
     if (i >= half) break;
     float u = x[p] * scale, v = y[p] * scale;
     if (!is_v) {
-      u *= weight[i], v *= weight[i + half];
-      const float c = a.cos[r * half + i], s = a.sin[r * half + i], turned = u * c - v * s;
-      v = v * c + u * s;
+      u *= x_weight[p], v *= y_weight[p];
+      const float turned = u * cos[p] - v * sin[p];
+      v = v * cos[p] + u * sin[p];
       u = turned;
     }
     put(out + i, u);

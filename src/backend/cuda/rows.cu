@@ -7,7 +7,11 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr int kParts = 4;  // vectors of a row that a thread holds
+// A row's weights are fetched before the kernel waits for the one before it where a thread holds one vector of a row
+// (decode): they come from memory, evicted by the matrices since the last token.
+constexpr int kMostThreads = 512;  // of a block whose threads hold several vectors
+template <int kParts>
+constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
 
 // Sum over the block, the same bits in all threads. `partial`: 32 floats of shared memory, used once.
 __device__ float block_sum(float v, float* partial) {
@@ -22,7 +26,7 @@ __device__ float block_sum(float v, float* partial) {
   return v;
 }
 
-template <int kVec>
+template <int kVec, int kParts>
 struct Row {
   float v[kParts][kVec];
 
@@ -66,20 +70,20 @@ __device__ __forceinline__ void store(__nv_bfloat16* to, const float (&v)[kVec])
   }
 }
 
-template <int kVec, typename Out>
-__global__ void __launch_bounds__(1024) norm_kernel(Out* y, const float* x, const float* w, int cols, float eps) {
+template <int kVec, int kParts, typename Out>
+__global__ void __launch_bounds__(kBlock<kParts>) norm_kernel(Out* y, const float* x, const float* w, int cols, float eps) {
   __shared__ float partial[32];
   depend_release();
   depend_wait();
   const int64_t at = int64_t{blockIdx.x} * cols;
-  Row<kVec> row;
+  Row<kVec, kParts> row;
   float squares = 0;
-  Row<kVec>::each(cols, [&](int p, int c) {
+  row.each(cols, [&](int p, int c) {
     load<kVec>(row.v[p], x + at + c);
     for (const float e : row.v[p]) squares += e * e;
   });
   const float scale = 1 / sqrtf(block_sum(squares, partial) / static_cast<float>(cols) + eps);
-  Row<kVec>::each(cols, [&](int p, int c) {
+  row.each(cols, [&](int p, int c) {
     float weight[kVec], out[kVec];
     if (w != nullptr) load<kVec>(weight, w + c);
     for (int i = 0; i < kVec; ++i) out[i] = row.v[p][i] * scale * (w != nullptr ? weight[i] : 1.0F);
@@ -87,17 +91,17 @@ __global__ void __launch_bounds__(1024) norm_kernel(Out* y, const float* x, cons
   });
 }
 
-template <int kVec, typename Out>
-__global__ void __launch_bounds__(1024)
+template <int kVec, int kParts, typename Out>
+__global__ void __launch_bounds__(kBlock<kParts>)
     layer_norm_kernel(Out* y, const float* x, const float* shift, const float* w, const float* bias, int cols,
                       float eps) {
   __shared__ float partial[2][32];
   depend_release();
   depend_wait();
   const int64_t at = int64_t{blockIdx.x} * cols;
-  Row<kVec> row;
+  Row<kVec, kParts> row;
   float sum = 0;
-  Row<kVec>::each(cols, [&](int p, int c) {
+  row.each(cols, [&](int p, int c) {
     load<kVec>(row.v[p], x + at + c);
     if (shift != nullptr) {
       float s[kVec];
@@ -108,11 +112,11 @@ __global__ void __launch_bounds__(1024)
   });
   const float mean = block_sum(sum, partial[0]) / static_cast<float>(cols);
   float squares = 0;
-  Row<kVec>::each(cols, [&](int p, int) {
+  row.each(cols, [&](int p, int) {
     for (float& e : row.v[p]) e -= mean, squares += e * e;
   });
   const float scale = 1 / sqrtf(block_sum(squares, partial[1]) / static_cast<float>(cols) + eps);
-  Row<kVec>::each(cols, [&](int p, int c) {
+  row.each(cols, [&](int p, int c) {
     float weight[kVec], b[kVec];
     load<kVec>(weight, w + c);
     load<kVec>(b, bias + c);
@@ -121,17 +125,22 @@ __global__ void __launch_bounds__(1024)
   });
 }
 
-template <int kVec, typename Out>
-__global__ void __launch_bounds__(1024)
+template <int kVec, int kParts, typename Out>
+__global__ void __launch_bounds__(kBlock<kParts>)
     residual_norm_kernel(float* x, const float* y, const float* w_post, float scale, Out* h, const float* w_next,
                          int cols, float eps) {
   __shared__ float partial[2][32];
+  Row<kVec, kParts> stream, branch, post_weight, next_weight;
   depend_release();
+  if constexpr (kParts == 1)
+    stream.each(cols, [&](int p, int c) {
+      load<kVec>(post_weight.v[p], w_post + c);
+      load<kVec>(next_weight.v[p], w_next + c);
+    });
   depend_wait();
   const int64_t at = int64_t{blockIdx.x} * cols;
-  Row<kVec> stream, branch;
   float squares = 0;
-  Row<kVec>::each(cols, [&](int p, int c) {
+  stream.each(cols, [&](int p, int c) {
     load<kVec>(branch.v[p], y + at + c);
     load<kVec>(stream.v[p], x + at + c);
     for (const float e : branch.v[p]) squares += e * e;
@@ -139,22 +148,21 @@ __global__ void __launch_bounds__(1024)
   const float n = static_cast<float>(cols);
   const float post = 1 / sqrtf(block_sum(squares, partial[0]) / n + eps);
   squares = 0;
-  Row<kVec>::each(cols, [&](int p, int c) {
-    float weight[kVec];
-    load<kVec>(weight, w_post + c);
+  stream.each(cols, [&](int p, int c) {
+    if constexpr (kParts > 1) load<kVec>(post_weight.v[p], w_post + c);
     for (int i = 0; i < kVec; ++i) {
-      const float v = (stream.v[p][i] + branch.v[p][i] * post * weight[i]) * scale;
+      const float v = (stream.v[p][i] + branch.v[p][i] * post * post_weight.v[p][i]) * scale;
       stream.v[p][i] = v;
       squares += v * v;
     }
     store<kVec>(x + at + c, stream.v[p]);
   });
   const float next = 1 / sqrtf(block_sum(squares, partial[1]) / n + eps);
-  Row<kVec>::each(cols, [&](int p, int c) {
-    float weight[kVec];
-    load<kVec>(weight, w_next + c);
-    for (int i = 0; i < kVec; ++i) weight[i] = stream.v[p][i] * next * weight[i];
-    store<kVec>(h + at + c, weight);
+  stream.each(cols, [&](int p, int c) {
+    if constexpr (kParts > 1) load<kVec>(next_weight.v[p], w_next + c);
+    float out[kVec];
+    for (int i = 0; i < kVec; ++i) out[i] = stream.v[p][i] * next * next_weight.v[p][i];
+    store<kVec>(h + at + c, out);
   });
 }
 
@@ -182,45 +190,52 @@ __global__ void widen_kernel(float* to, const __nv_bfloat16* from, int64_t count
   if (i < count) to[i] = __bfloat162float(from[i]);
 }
 
-// One vector a thread while there are few rows (the row's latency counts), else more in flight in each thread.
-int threads_for(int64_t rows, int64_t vectors) {
-  const int64_t fewest = (vectors + kParts - 1) / kParts, wanted = rows <= 32 ? vectors : 256;
-  return static_cast<int>((std::min<int64_t>(std::max(fewest, wanted), 1024) + 31) / 32 * 32);
+// f<kVec, kParts, Out>(threads). One vector a thread while there are few rows (the row's latency counts), else more in
+// flight in each thread.
+template <int kVec, typename Out, typename F>
+void for_parts(int64_t rows, int64_t vectors, const F& f) {
+  const auto threads = [vectors](int64_t parts, int64_t least) {
+    return static_cast<int>((std::max(least, (vectors + parts - 1) / parts) + 31) / 32 * 32);
+  };
+  if (rows <= 32 && vectors <= 1024)
+    f.template operator()<kVec, 1, Out>(threads(1, 32));
+  else if (vectors <= 4 * kMostThreads)
+    f.template operator()<kVec, 4, Out>(threads(4, 256));
+  else
+    f.template operator()<kVec, 8, Out>(threads(8, 256));
 }
 
-// f<kVec, Out>(threads)
 template <typename F>
 void for_row(const Tensor& out, int64_t rows, const F& f) {
   require(out.cols <= kMaxCols && (out.cols % 4 == 0 || out.cols <= kMaxCols / 4), "a row's width");
-  const bool by4 = out.cols % 4 == 0, narrow = out.dtype == DType::kBF16;
-  const int threads = threads_for(rows, by4 ? out.cols / 4 : out.cols);
-  if (by4 && narrow) f.template operator()<4, __nv_bfloat16>(threads);
-  if (by4 && !narrow) f.template operator()<4, float>(threads);
-  if (!by4 && narrow) f.template operator()<1, __nv_bfloat16>(threads);
-  if (!by4 && !narrow) f.template operator()<1, float>(threads);
+  const bool narrow = out.dtype == DType::kBF16;
+  if (out.cols % 4 == 0 && narrow) for_parts<4, __nv_bfloat16>(rows, out.cols / 4, f);
+  if (out.cols % 4 == 0 && !narrow) for_parts<4, float>(rows, out.cols / 4, f);
+  if (out.cols % 4 != 0 && narrow) for_parts<1, __nv_bfloat16>(rows, out.cols, f);
+  if (out.cols % 4 != 0 && !narrow) for_parts<1, float>(rows, out.cols, f);
 }
 
 }  // namespace
 
 void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps) {
-  for_row(y, x.rows, [&]<int kVec, typename Out>(int threads) {
-    launch(device, norm_kernel<kVec, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data), x.f32(), w,
+  for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+    launch(device, norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data), x.f32(), w,
            static_cast<int>(x.cols), eps);
   });
 }
 
 void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w, const float* bias,
                 float eps) {
-  for_row(y, x.rows, [&]<int kVec, typename Out>(int threads) {
-    launch(device, layer_norm_kernel<kVec, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data), x.f32(),
+  for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+    launch(device, layer_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data), x.f32(),
            shift, w, bias, static_cast<int>(x.cols), eps);
   });
 }
 
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
                    const float* w_next, float eps) {
-  for_row(h, x.rows, [&]<int kVec, typename Out>(int threads) {
-    launch(device, residual_norm_kernel<kVec, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(), w_post, scale,
+  for_row(h, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+    launch(device, residual_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(), w_post, scale,
            static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps);
   });
 }
