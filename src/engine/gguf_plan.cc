@@ -1,6 +1,7 @@
 #include "engine/gguf_plan.h"
 
 #include <algorithm>
+#include <deque>
 
 #include "base/error.h"
 #include "engine/source_files.h"
@@ -72,10 +73,17 @@ void add_sampling(const ModelConfig& c, GgufHeader& out) {
 void add_tokenizer(const SourceModel& source, GgufHeader& out) {
   const ModelConfig& c = source.config();
   const TokenizerFile file = read_tokenizer_of(source);
-  const TokenLists lists = tokenizer_lists(file, source.path() + "/tokenizer.json");
-  if (static_cast<int>(lists.tokens.size()) != c.vocab)
+  TokenLists lists = tokenizer_lists(file, source.path() + "/tokenizer.json");
+  if (lists.tokens.size() > static_cast<size_t>(c.vocab))
     throw_error(ErrorKind::kBadModel, "{}: the tokenizer has {} tokens, the embedding {} rows", source.path(),
                 lists.tokens.size(), c.vocab);
+  // Rows without a token, which GGUF must name: the embedding was rounded up for speed.
+  std::deque<std::string> names;
+  while (lists.tokens.size() < static_cast<size_t>(c.vocab)) {
+    names.push_back(fmt::format("[PAD{}]", lists.tokens.size()));
+    lists.tokens.emplace_back(names.back());
+    lists.types.push_back(kUnusedToken);
+  }
   out.text("tokenizer.ggml.model", "gemma4");
   out.texts("tokenizer.ggml.tokens", lists.tokens);
   const std::vector<float> scores(lists.tokens.size(), -1000.0F);  // unused; what converters write

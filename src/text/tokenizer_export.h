@@ -15,6 +15,9 @@ struct TokenLists {
   std::vector<std::string> merges;       // "left right"; a space inside a symbol is written as U+0120
 };
 
+/// The type of an id that no text becomes.
+inline constexpr int32_t kUnusedToken = 5;
+
 /// `name` for errors. Throws Error(kBadModel) when ids are not 0 … n - 1, each once.
 TokenLists tokenizer_lists(const TokenizerFile& file, const std::string& name);
 

@@ -207,6 +207,20 @@ TEST(Quantize, TheEngineReadsWhatWasWritten) {
   }
 }
 
+TEST(Quantize, RowsOfTheEmbeddingWithoutATokenGetUnusedNames) {
+  const TempDir dir;
+  QuantizeOptions options = options_of(dir, "q8_0", TESSERA_SOURCE_DIR "/models/mini");
+  options.mmproj_out = dir.file("mmproj.gguf");
+  quantize(options);
+  const ModelInfo info = inspect_model(dir.file("out.gguf"));
+  EXPECT_EQ(info.vocab, 512);
+  EXPECT_EQ(info.vocab_entries, 512);
+  const std::vector<int32_t> ids = tokenize(options.model, "Read the board: 12:45 [PAD500]");
+  EXPECT_EQ(tokenize(dir.file("out.gguf"), "Read the board: 12:45 [PAD500]"), ids);
+  EXPECT_LT(*std::max_element(ids.begin(), ids.end()), 495);  // of its tokenizer.json
+  EXPECT_EQ(detokenize(dir.file("out.gguf"), std::vector<int32_t>{500}), "[PAD500]");
+}
+
 TEST(Quantize, RowsThatAreNotWholeBlocksAreSaidToBeSo) {
   const TempDir dir;
   const WriteReport report = quantize(options_of(dir, "q4_k"));

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "backend/cuda/cublas_lt.h"
 #include "backend/cuda/launch.h"
@@ -141,9 +143,9 @@ class Bench {
     return seconds(rows > 8 ? 3 : 10, round, true) * 1e6 / static_cast<double>(weights.size());
   }
 
-  void shapes(const Format& f, bool many) {
+  void shapes(const Format& f, const std::vector<Shape>& wanted, bool many) {
     double token_us = 0, bytes_all = 0;
-    for (const Shape& s : kShapes) {
+    for (const Shape& s : wanted) {
       const double bytes = static_cast<double>(s.n * s.k) * f.bits / 8;
       const auto copies = static_cast<size_t>(std::clamp(400e6 / bytes + 1, 2.0, 24.0));
       Products products(device);
@@ -287,18 +289,27 @@ class Bench {
 }  // namespace
 }  // namespace tessera::cuda
 
-// products_bench [few] [FORMAT…]: all formats without names; few: up to 8 rows only.
+// products_bench [few] [FORMAT…] [SHAPE…]: everything without names; few: up to 8 rows only; a shape: no
+// whole layers.
 int main(int argc, char** argv) {
   using namespace tessera::cuda;
+  const std::vector<std::string> names(argv + 1, argv + argc);
+  const auto named = [&](const char* name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const auto wanted = [&](const auto& all, const char* name) {
+    return named(name) ||
+           std::none_of(std::begin(all), std::end(all), [&](const auto& a) { return named(a.name); });
+  };
   Bench bench;
   bench.limits();
-  const bool few = argc > 1 && std::strcmp(argv[1], "few") == 0;
-  if (few) --argc, ++argv;
+  std::vector<Shape> shapes;
+  for (const Shape& s : kShapes)
+    if (wanted(kShapes, s.name)) shapes.push_back(s);
   for (const Format& f : kFormats) {
-    const auto named = [&](const char* a) { return std::strcmp(a, f.name) == 0; };
-    if (argc > 1 && std::none_of(argv + 1, argv + argc, named)) continue;
-    bench.tokens(f);
-    bench.shapes(f, !few);
+    if (!wanted(kFormats, f.name)) continue;
+    if (shapes.size() == std::size(kShapes)) bench.tokens(f);
+    bench.shapes(f, shapes, !named("few"));
   }
   return 0;
 }

@@ -24,15 +24,29 @@ std::vector<std::string> isas() {
   return out;
 }
 
-// x as bytes with a scale for 32 inputs, back as float.
-Values rounded(const Values& x) {
+// x as bytes, back as float: a scale for 32 inputs against 6 and 8 bits, for 256 against shorter ones.
+Values rounded(const Values& x, const QuantLayout& layout) {
   Values out = x;
-  for (size_t at = 0; at < x.v.size(); at += 32) {
-    float most = 0;
-    for (size_t i = at; i < at + 32; ++i) most = std::max(most, std::fabs(x.v[i]));
-    const float inverse = most > 0 ? 127.0F / most : 0.0F;
-    for (size_t i = at; i < at + 32; ++i) out.v[i] = std::nearbyint(x.v[i] * inverse) * (most / 127.0F);
-  }
+  const int64_t group = layout.bits >= 6 ? 32 : 256;
+  for (int64_t r = 0; r < x.rows; ++r)
+    for (int64_t k = 0; k < x.cols; k += group) {
+      const size_t at = static_cast<size_t>(r * x.cols + k),
+                   end = at + static_cast<size_t>(std::min(group, x.cols - k));
+      float most = 0;
+      for (size_t i = at; i < end; ++i) most = std::max(most, std::fabs(x.v[i]));
+      const float inverse = most > 0 ? 127.0F / most : 0.0F;
+      for (size_t i = at; i < end; ++i) out.v[i] = std::nearbyint(x.v[i] * inverse) * (most / 127.0F);
+    }
+  return out;
+}
+
+// Values that become bytes without a rounding, whether 32 or 256 share a scale.
+Values byte_values(int64_t rows, int64_t cols, uint32_t seed, float largest) {
+  Values out(rows, cols);
+  std::mt19937 random(seed);
+  for (size_t i = 0; i < out.v.size(); ++i)
+    out.v[i] =
+        largest / 127 * (i % 32 == 0 ? 127.0F : static_cast<float>(static_cast<int>(random() % 255) - 127));
   return out;
 }
 
@@ -47,7 +61,7 @@ TEST_P(Quant, ProductsEqualAPlainComputationOnTheSameCodes) {
     EXPECT_EQ(packed.dtype, DType::kQuant) << form.name;
     for (const int64_t rows : {1, 2, 3, 4, 7, 11, 12, 13, 25}) {
       Values x(rows, cols, 7), y(rows, 83);
-      const Values in = rounded(x);
+      const Values in = rounded(x, form.layout);
       be->linear(y.tensor(), x.tensor(), packed);
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t c = 0; c < 83; ++c) {
@@ -89,10 +103,9 @@ TEST_P(Quant, PartsOfDifferentFormsMakeOneMatrix) {
   const WeightSource source{.cols = 512, .parts = {q.part(), k.part(), v.part()}};
   const Weight packed = be->pack(source);
   EXPECT_EQ(packed.dtype, DType::kQuant);
-  Values x(5, 512, 8), y(5, 117), wanted(5, 117);
-  Values in = rounded(x);
+  Values x = byte_values(5, 512, 8, 1.0F), y(5, 117), wanted(5, 117);
   be->linear(y.tensor(), x.tensor(), packed);
-  ref->linear(wanted.tensor(), in.tensor(), ref->pack(source));
+  ref->linear(wanted.tensor(), x.tensor(), ref->pack(source));
   for (size_t i = 0; i < y.v.size(); ++i) ASSERT_NEAR(y.v[i], wanted.v[i], 2e-3) << i;
   // A cut inside a panel is opened to floats instead, and gives the same.
   const WeightSource cut{.cols = 512, .parts = {v.part(), q.part()}};
@@ -110,11 +123,9 @@ TEST_P(Quant, GateAndUp) {
     auto be = make_cpu_backend(2, GetParam()), ref = make_ref_backend();
     const QuantMatrix gate(all[5].layout, 72, 256, 10), up(all[second].layout, 72, 256, 11);
     const WeightSource source{.cols = 256, .row_align = 16, .parts = {gate.part(), up.part()}};
-    Values x(14, 256, 12), y(14, 72), wanted(14, 72);
-    for (float& f : x.v) f *= 0.2F;
-    Values in = rounded(x);
+    Values x = byte_values(14, 256, 12, 0.2F), y(14, 72), wanted(14, 72);
     be->gated_linear(y.tensor(), x.tensor(), be->pack(source));
-    ref->gated_linear(wanted.tensor(), in.tensor(), ref->pack(source));
+    ref->gated_linear(wanted.tensor(), x.tensor(), ref->pack(source));
     for (size_t i = 0; i < y.v.size(); ++i)
       ASSERT_NEAR(y.v[i], wanted.v[i], 1e-3 + 1e-4 * std::fabs(wanted.v[i])) << second << ", " << i;
   }

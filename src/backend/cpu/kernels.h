@@ -21,18 +21,20 @@ struct GemmArgs {
   float* tile = nullptr;  // [rows, panels * 16]
 };
 
-// 256 inputs of one activation row as the byte products take them; scales are of 32 inputs. Arrays of these
-// are [chunks][rows]: a tile of rows is contiguous. Inputs beyond the row's end are 0.
+// 256 inputs of one activation row as the byte products take them. Against codes of 6 and 8 bits each block
+// of 32 inputs has a scale of its own; against shorter ones, whose own error is far larger, the 256 share
+// one: one multiplication for every eight products less. Arrays of these are [chunks][rows]: a tile of rows
+// is contiguous. Inputs beyond the row's end are 0.
 struct alignas(64) ActChunk {
   int8_t codes[256];
-  float scale[8];
-  float sum[8];        // scale * sum of the block's codes: what a weight's min is multiplied by
+  float scale[8];      // all the same when the chunk has one
+  float sum[8];        // sum of the block's codes, times its own scale: what a weight's min is multiplied by
   int32_t offset[16];  // minus the weights' zero point times the sum of the codes: [block][half] when their
                        // group is 16, else a block's whole in its first half and 0 in the second
 };
 
-// tile[r][c] = sum over blocks b, ascending, of (codes of w · codes of x) * scale_w[b][c] * scale_x[r][b] (+
-// min * sum).
+// tile[r][c] = sum over chunks, ascending, of the sum over their blocks b, ascending, of (codes of w · codes
+// of x) * scale_w[b][c] * scale_x[r][b] (+ min * sum); the chunk's one scale is applied to its whole sum.
 struct QuantGemmArgs {
   const ActChunk* x = nullptr;  // [ceil(k / 256)][rows]
   int64_t rows = 0;

@@ -1,6 +1,6 @@
 #pragma once
 // Device code shared by the kernels over packed weights: opening 64 inputs of a tile to the A operands of
-// mma.m16n8k16, their scales and mins.
+// mma.m16n8k16, their scales and mins; the activation.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -30,6 +30,20 @@ __device__ __forceinline__ uint32_t subtract(uint32_t a, uint32_t b) {
   return reinterpret_cast<const uint32_t&>(d);
 }
 
+// (v & mask) | k in one instruction: with two immediates the compiler makes two.
+__device__ __forceinline__ uint32_t and_or(uint32_t v, uint32_t mask, uint32_t k) {
+  uint32_t out;
+  asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(out) : "r"(v), "r"(mask), "r"(k));
+  return out;
+}
+
+// bfloat16 128.0 twice, in a register that the compiler does not know the value of (and_or).
+__device__ __forceinline__ uint32_t pair_of_128() {
+  uint32_t out;
+  asm("mov.b32 %0, 0x43004300;" : "=r"(out));
+  return out;
+}
+
 __device__ __forceinline__ uint32_t moved(uint32_t v, int left) {
   return left >= 0 ? v << left : v >> -left;
 }
@@ -41,7 +55,7 @@ template <class F, bool kSubtract>
 __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int lane, uint32_t zero_pair,
                                            uint32_t (&a)[2][2][4]) {
   constexpr Form f = F::form;
-  constexpr uint32_t k128 = 0x43004300U;
+  const uint32_t k128 = pair_of_128();
   if constexpr (f.bits == 8) {
 #pragma unroll
     for (int b = 0; b < 2; ++b) {
@@ -55,7 +69,7 @@ __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int l
           for (int p = 0; p < 2; ++p) {
             // Two's complement: 128 + low seven bits, less 128, or 256 where the sign bit is set.
             const uint32_t w = word[half][m] >> (8 * p);
-            a[b][m][2 * p + half] = subtract((w & 0x007F007FU) | k128, (w & 0x00800080U) | k128);
+            a[b][m][2 * p + half] = subtract(and_or(w, 0x007F007FU, k128), and_or(w, 0x00800080U, k128));
           }
     }
   } else {
@@ -75,9 +89,10 @@ __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int l
       for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (int p = 0; p < 4; ++p) {
-          uint32_t code = (word[b][half] >> (4 * p) & 0x000F000FU) | k128;
-          if constexpr (f.bits == 5) code |= moved(high[b], 4 - (8 * b + 4 * half + p)) & 0x00100010U;
-          if constexpr (f.bits == 6) code |= moved(high[b], 4 - 2 * (4 * half + p)) & 0x00300030U;
+          uint32_t code = and_or(word[b][half] >> (4 * p), 0x000F000FU, k128);
+          if constexpr (f.bits == 5)
+            code = and_or(moved(high[b], 4 - (8 * b + 4 * half + p)), 0x00100010U, code);
+          if constexpr (f.bits == 6) code = and_or(moved(high[b], 4 - 2 * (4 * half + p)), 0x00300030U, code);
           a[b][p / 2][p % 2 * 2 + half] = kSubtract ? subtract(code, zero_pair) : code;
         }
   }
@@ -162,6 +177,10 @@ __device__ __forceinline__ void open_groups(const uint8_t* chunk, int part, int 
         for (int h = 0; h < 2; ++h) min[i][h] = fmaf(128.0F, scale[i][h], min[i][h]);
     }
   }
+}
+
+__device__ __forceinline__ float gelu_tanh(float v) {
+  return 0.5F * v * (1.0F + tanhf(0.7978845608028654F * (v + 0.044715F * v * v * v)));
 }
 
 }  // namespace tessera::cuda

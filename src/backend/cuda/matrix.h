@@ -92,7 +92,8 @@ struct MatvecArgs {
   void* y = nullptr;                   // [rows, y_stride] f32; gated: bf16, or f32 when y_f32
   int64_t y_stride = 0;
   int64_t outputs = 0;  // columns of y to write
-  int units = 0;        // tiles, or pairs of a gate and an up tile
+  int tiles = 0;        // of the segment
+  int units = 0;        // of one or two tiles; gated: of a gate and an up tile
   int up_tiles = 0;     // gated: from a gate tile to its up tile
   float factor = 0;     // of the sums of x: -(128 + zero)
   float cap = 0;

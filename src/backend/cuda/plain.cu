@@ -3,6 +3,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "backend/cuda/fragments.cuh"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 
@@ -10,10 +11,6 @@ namespace tessera::cuda {
 namespace {
 
 constexpr int kRowsAtOnce = 8;
-
-__device__ __forceinline__ float gelu_tanh(float v) {
-  return 0.5F * v * (1.0F + tanhf(0.7978845608028654F * (v + 0.044715F * v * v * v)));
-}
 
 __device__ __forceinline__ void put(float* to, float v) {
   *to = v;

@@ -125,8 +125,8 @@ const void* Products::State::bf16_rows(Tensor x_rows, int64_t stride) {
 void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args) {
   args.weights = s.data;
   args.stride = m.stride;
-  args.units = static_cast<int>(gated ? s.tiles() / 2 : s.tiles());
-  args.up_tiles = args.units;
+  args.tiles = static_cast<int>(s.tiles());
+  args.units = args.up_tiles = args.tiles / 2;  // gated
   args.tile_bytes =
       s.dtype == DType::kBF16 ? kTileRows * m.stride * 2 : m.stride / kChunkCols * s.form.chunk_bytes();
   if (s.dtype == DType::kBF16) return matvec_bf16(device, shared_limit, gated, args);
