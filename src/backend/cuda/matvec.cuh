@@ -202,8 +202,8 @@ __device__ __forceinline__ void take_x(const MatvecArgs& a, uint8_t* xs, uint8_t
       if (first + j * threads < all) v[j] = from[first + j * threads];
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
-      if (first + j * threads >= all)
-        break;  // for a whole warp: rows are multiples of 32 vectors where sums are taken
+      // The same for a whole warp: rows are multiples of 32 vectors where sums are taken.
+      if (first + j * threads >= all) break;
       while (at >= vectors) at -= vectors, ++row;
       *reinterpret_cast<uint4*>(xs + row * row_bytes + at * 16) = v[j];
       if constexpr (C::sum_cols != 0) {
@@ -212,13 +212,9 @@ __device__ __forceinline__ void take_x(const MatvecArgs& a, uint8_t* xs, uint8_t
           sum += __uint_as_float(w << 16) + __uint_as_float(w & 0xFFFF0000U);
         sum += __shfl_xor_sync(0xFFFFFFFFU, sum, 1);
         if constexpr (C::sum_cols == 32) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, 2);
-        constexpr unsigned kVectors = C::sum_cols / 8;  // of a sum
-        const auto place = static_cast<unsigned>(at);
-        if (place % kVectors == 0)
-          reinterpret_cast<float*>(
-              sums)[(row / 2 * (vectors / static_cast<int>(kVectors)) + static_cast<int>(place / kVectors)) *
-                        2 +
-                    row % 2] = sum * a.factor;
+        constexpr int kVectors = C::sum_cols / 8;  // of a sum
+        const int pair = row / 2 * (vectors / kVectors) + at / kVectors;
+        if (at % kVectors == 0) reinterpret_cast<float*>(sums)[pair * 2 + row % 2] = sum * a.factor;
       }
       at += threads;
     }
