@@ -18,7 +18,6 @@ namespace {
 
 constexpr int kWarps = 8, kKeys = 32;  // keys of a tile
 constexpr int kLeastKeys = 64;         // of a range: fewer would cost more in the merge than they spread
-constexpr int kMaxBlocks = 512;        // KV blocks of a range
 constexpr int kMaxRows = 8, kHeads = 16;
 constexpr int64_t kDoneBytes = 4096;  // the same for all shapes, which share the memory
 constexpr int kMergeHeads = 4;  // query heads of a KV head that one block merges in about a microsecond
@@ -57,7 +56,6 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
   // [K tile, V tile] × kStages, Q
   uint8_t* q_tile = shared + kStages * 2 * kTileBytes;
   __shared__ float scores[2][16][kScoreStride];  // of the two halves of a head's dimensions
-  __shared__ int block_of[kMaxBlocks];
   depend_release();
   depend_wait();
 
@@ -70,18 +68,6 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
   const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32;
   const int heads = a.group * kv.kv_heads;
 
-  for (int b = tid; b * static_cast<int>(kKvBlock) < end - begin; b += 32 * kWarps)
-    block_of[b] = kv.block_of(sequence, begin + b * static_cast<int>(kKvBlock));
-  // Q: the group's heads, then zeros.
-  for (int c = tid; c < 16 * Rows::kChunks; c += 32 * kWarps) {
-    const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
-    uint4 v = make_uint4(0, 0, 0, 0);
-    if (row < a.group)
-      v = *reinterpret_cast<const uint4*>(a.q + (int64_t{r} * heads + kv_head * a.group + row) * kHead + chunk * 8);
-    *reinterpret_cast<uint4*>(q_tile + Rows::at(row, chunk)) = v;
-  }
-  __syncthreads();
-
   const int tiles = (end - begin + kKeys - 1) / kKeys;
   // Positions after the last are loaded as the last: masked.
   const auto load_tile = [&](int t) {
@@ -90,7 +76,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
       for (int c = tid; c < kKeys * Rows::kChunks; c += 32 * kWarps) {
         const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
         const int key = min(begin + t * kKeys + row, end - 1);
-        const int64_t from = kv.at(block_of[(key - begin) / static_cast<int>(kKvBlock)], key, kv_head) + chunk * 8;
+        const int64_t from = kv.at(kv.block_of(sequence, key), key, kv_head) + chunk * 8;
         copy_chunk(k_to + Rows::at(row, chunk), kv.k + from);
         copy_chunk(v_to + Rows::at(row, chunk), kv.v + from);
       }
@@ -99,6 +85,14 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
   };
 #pragma unroll
   for (int t = 0; t < kStages; ++t) load_tile(t);
+  // Q, while the first keys are on their way: the group's heads, then zeros.
+  for (int c = tid; c < 16 * Rows::kChunks; c += 32 * kWarps) {
+    const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
+    uint4 v = make_uint4(0, 0, 0, 0);
+    if (row < a.group)
+      v = *reinterpret_cast<const uint4*>(a.q + (int64_t{r} * heads + kv_head * a.group + row) * kHead + chunk * 8);
+    *reinterpret_cast<uint4*>(q_tile + Rows::at(row, chunk)) = v;
+  }
 
   float sum[kDims / 8][4] = {};
   float top[2] = {-FLT_MAX, -FLT_MAX}, total[2] = {0, 0};  // of rows lane / 4 and lane / 4 + 8
@@ -305,8 +299,6 @@ void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, co
                 const PlanView& plan, const AttentionSplits& splits, int shared_limit) {
   require(plan.rows <= kMaxRows, "rows of decode attention");
   require(kMaxRows * s.kv_heads * static_cast<int64_t>(sizeof(int)) <= kDoneBytes, "the number of KV heads");
-  require(s.window > 0 || layer.pages_per_sequence <= int64_t{kMaxBlocks - 4} * splits_of(device, s),
-          "the context of decode attention");
   auto* memory = static_cast<uint8_t*>(splits.memory);
   const FewArgs args = {static_cast<const __nv_bfloat16*>(q.data),
                         static_cast<__nv_bfloat16*>(y.data),

@@ -36,8 +36,10 @@ struct Shape {
       kPairs * kHead * 2 + 2 * kTileBytes + (kSplit > 1 ? kPairs * kProbabilityStride : 0);
 };
 
+// Two blocks of 4 warps share a multiprocessor where they fit: one multiplies while the other takes exponentials.
 template <int kHead, int kRowWarps, int kKeys>
-__global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads, 1)
+__global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads,
+                                  Shape<kHead, kRowWarps, kKeys>::kWarps > 4 ? 1 : 2)
     attend_many_kernel(ManyArgs a, KvView<__nv_bfloat16> kv) {
   using S = Shape<kHead, kRowWarps, kKeys>;
   using Rows = Tile<kHead>;
@@ -257,7 +259,7 @@ void attend_many(const Device& device, Tensor y, Tensor q, const HeadShape& s, c
                          static_cast<int>(s.q_heads / s.kv_heads)};
   const KvView<__nv_bfloat16> kv(layer);
   const bool large = shared_limit >= kLargeShared;
-  if (s.head_dim == 256 && large) launch_many<256, 8, 64>(device, args, kv);
+  if (s.head_dim == 256 && large) launch_many<256, 4, 64>(device, args, kv);
   if (s.head_dim == 256 && !large) launch_many<256, 4, 32>(device, args, kv);
   if (s.head_dim == 512 && large) launch_many<512, 4, 64>(device, args, kv);
   if (s.head_dim == 512 && !large) launch_many<512, 2, 16>(device, args, kv);
