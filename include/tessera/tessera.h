@@ -154,10 +154,10 @@ struct EngineOptions {
   /// "cuda": an NVIDIA card. "cpu". "ref": scalar float32, slow, the oracle. "auto": cuda where a card is
   /// usable and the model fits on it, else cpu.
   std::string backend = "auto";
-  int threads = 0;              // 0: one per core
-  int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
-  int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
-  std::string isa;              // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
+  int threads = 0;             // 0: one per core
+  int64_t context_tokens = 0;  // 0: the smaller of the model's maximum and 8,192
+  int chunk_tokens = 512;      // prefill step; a vision block is never split, whatever this is
+  std::string isa;             // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
   /// KV cache: "f32", "bf16" or "q8_0" (9 bits a value; cpu only). "": ModelInfo::default_kv on cpu, bf16 on
   /// cuda, where "f32" means float32 activations, too: exact and several times slower.
   std::string kv;

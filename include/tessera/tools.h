@@ -23,7 +23,7 @@ struct MachineLimits {
   int threads = 0;                // 0: the CPU was not measured
   int64_t read_buffer_bytes = 0;  // what was read: several times the last-level cache
   Rate read_bytes, int8_ops, f32_ops, bf16_ops;
-  std::string card;                                // "NVIDIA H200"; "": none was measured
+  std::string card;                               // "NVIDIA H200"; "": none was measured
   double card_read_bytes = 0, card_bf16_ops = 0;  // per second
 };
 /// `threads` 0: one per core. Throws kTooLarge when there is no memory to read from.
@@ -57,7 +57,7 @@ struct BenchRun {
   double operations = 0;     // of one repeat: two for each parameter of a matrix and row that it multiplies
   int64_t weight_bytes = 0;  // of the weights that one pass over text reads
   bool integer_products =
-      false;  // weights are held in less than 12 bits a value: their products are of bytes
+      false;             // weights are held in less than 12 bits a value: their products are of bytes
   bool on_card = false;  // limits are the card's
 };
 /// Waits for its turn on the engine. Throws kBadRequest for a test that cannot be run as stated.

@@ -155,8 +155,8 @@ std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,
 inline constexpr uint64_t kCpuPackVersion = 1;
 
 struct CudaOptions {
-  int device = 0;      // as the driver counts
-  bool exact = false;  // float32 activations and KV: several times slower, for comparing with a reference
+  int device = 0;        // as the driver counts
+  bool exact = false;    // float32 activations and KV: several times slower, for comparing with a reference
   int shared_bytes = 0;  // of a block, at most: what kernels do on smaller cards; 0: the card's
 };
 struct CudaCard {

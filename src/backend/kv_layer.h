@@ -20,8 +20,8 @@ constexpr int64_t kv_block_bytes(KvType type, int64_t head_dim) {
 
 struct KvLayer {
   // Block b, head h: k + (b * kv_heads + h) * kv_block_bytes is K as [head_dim][16]; the same place in v is V
-  // as [16][head_dim]; cuda keeps K as [16][head_dim], too. K is after k_norm and rope, V after v_norm. Always finite, also where nothing was
-  // written.
+  // as [16][head_dim]; cuda keeps K as [16][head_dim], too. K is after k_norm and rope, V after v_norm.
+  // Always finite, also where nothing was written.
   uint8_t* k = nullptr;
   uint8_t* v = nullptr;
   KvType type = KvType::kF32;

@@ -154,18 +154,23 @@ std::string bench_table(const BenchReport& report) {
                   short_count(report.parameters), short_bytes(any.weight_bytes), any.backend, machine());
   text +=
       fmt::format("ready in {:.2f} s, peak memory {}\n\n", report.load_s, short_bytes(report.peak_rss_bytes));
-  text += fmt::format("{:<16}{:>10}{:>22}{:>11}{:>9}{:>10}{:>9}\n", "test", "tokens/s", "min … max",
-                      "GFLOP/s", any.on_card ? "% bf16" : any.integer_products ? "% int8" : "% fp32", "GB/s", "% read");
+  text +=
+      fmt::format("{:<16}{:>10}{:>22}{:>11}{:>9}{:>10}{:>9}\n", "test", "tokens/s", "min … max", "GFLOP/s",
+                  any.on_card            ? "% bf16"
+                  : any.integer_products ? "% int8"
+                                         : "% fp32",
+                  "GB/s", "% read");
   for (const BenchRun& run : report.runs) {
     const Figures f = figures_of(run, report.limits);
     const bool computes = run.test.kind != Kind::kGenerate;
     const auto cell = [](bool shown, double value) {
       return shown ? fmt::format("{:.1f}", value) : std::string();
     };
-    std::string line = fmt::format("{:<16}{:>10.2f}{:>22}{:>11}{:>9}{:>10}{:>9}", bench_test_name(run.test),
-                                   f.median, fmt::format("{:.2f} … {:.2f}", f.min, f.max),
-                                   cell(computes, f.gflop_per_s), cell(computes, f.percent_of_peak),
-                                   cell(reads(run), f.read_gb_per_s), cell(reads(run), f.percent_of_bandwidth));
+    std::string line =
+        fmt::format("{:<16}{:>10.2f}{:>22}{:>11}{:>9}{:>10}{:>9}", bench_test_name(run.test), f.median,
+                    fmt::format("{:.2f} … {:.2f}", f.min, f.max), cell(computes, f.gflop_per_s),
+                    cell(computes, f.percent_of_peak), cell(reads(run), f.read_gb_per_s),
+                    cell(reads(run), f.percent_of_bandwidth));
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }
   return text + "\n" + limits_table(report.limits);

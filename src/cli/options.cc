@@ -51,7 +51,8 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
   add_engine_flag(command, "-t,--threads", o.threads, "threads (default: one per core)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  add_engine_flag(command, "--backend", o.backend, "auto, cuda, cpu, or ref: plain float32, slow, the oracle (default: auto)")
+  add_engine_flag(command, "--backend", o.backend,
+                  "auto, cuda, cpu, or ref: plain float32, slow, the oracle (default: auto)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"auto", "cuda", "cpu", "ref"}));
   add_engine_flag(command, "--isa", o.isa,

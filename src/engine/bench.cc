@@ -25,10 +25,12 @@ void check(const EngineImpl& engine, const BenchOptions& options) {
   if (options.repeats < 1 || options.repeats > kMaxRepeats)
     throw_error(ErrorKind::kBadRequest, "bench of {} repeats, expected 1 … {}", options.repeats, kMaxRepeats);
   // of a picture: its two markers, too
-  const int64_t needed = int64_t{test.depth} + test.tokens + (test.kind == Kind::kImage ? kImageTextTokens + 2 : 0);
+  const int64_t needed =
+      int64_t{test.depth} + test.tokens + (test.kind == Kind::kImage ? kImageTextTokens + 2 : 0);
   if (test.kind == Kind::kImage && (test.depth > 0 || test.tokens > kMaxVisionBlock))
-    throw_error(ErrorKind::kBadRequest, "bench of a picture of {} tokens at a depth of {}, expected 1 … {} at 0",
-                test.tokens, test.depth, kMaxVisionBlock);
+    throw_error(ErrorKind::kBadRequest,
+                "bench of a picture of {} tokens at a depth of {}, expected 1 … {} at 0", test.tokens,
+                test.depth, kMaxVisionBlock);
   if (needed > engine.options.context_tokens)
     throw_error(ErrorKind::kTooLarge,
                 "bench of {} tokens at a depth of {} needs {} of context, the engine has {}", test.tokens,
@@ -69,7 +71,8 @@ double operations(const Model& model, const BenchTest& test) {
 // scales.
 bool integer_products(const EngineImpl& engine) {
   constexpr int64_t kBits = 12;
-  return engine.options.backend != "cuda" && engine.model.text_bytes * 8 < engine.info.text_parameters * kBits;
+  return engine.options.backend != "cuda" &&
+         engine.model.text_bytes * 8 < engine.info.text_parameters * kBits;
 }
 
 /// A picture of `tokens` patches, as near to a square as they allow.

@@ -57,11 +57,12 @@ void check_memory(const ModelConfig& config, const ModelInfo& info, const Engine
   if (o.backend == "cuda") {
     const CardPlan plan = card_plan(config, info, o);
     if (plan.sum() > plan.free)
-      throw_error(ErrorKind::kTooLarge,
-                  "{}: weights {} MiB + KV cache {} MiB at {} tokens + activations {} MiB + workspaces {} MiB "
-                  "= {} MiB, {} has {} MiB free; use a smaller model, --ctx, or --backend cpu",
-                  config.path, plan.weights / kMiB, plan.kv / kMiB, o.context_tokens, plan.scratch / kMiB,
-                  kCardWorkspace / kMiB, plan.sum() / kMiB, cuda_card(0).name, plan.free / kMiB);
+      throw_error(
+          ErrorKind::kTooLarge,
+          "{}: weights {} MiB + KV cache {} MiB at {} tokens + activations {} MiB + workspaces {} MiB "
+          "= {} MiB, {} has {} MiB free; use a smaller model, --ctx, or --backend cpu",
+          config.path, plan.weights / kMiB, plan.kv / kMiB, o.context_tokens, plan.scratch / kMiB,
+          kCardWorkspace / kMiB, plan.sum() / kMiB, cuda_card(0).name, plan.free / kMiB);
     return;
   }
   const int64_t kv = info.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv), have = available_memory_bytes();

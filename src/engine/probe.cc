@@ -35,9 +35,9 @@ ProbeResult probe(EngineImpl& engine, Sequence& sequence, const ProbeOptions& op
   Stepper stepper(engine, sequence);
   int64_t last = 0;  // logit row of the last position
   for (int64_t begin = 0; begin < n;) {
-    const int64_t kept_rows = options.last_only ? engine.options.chunk_tokens : engine.scratch->max_logit_rows;
-    const int64_t end =
-        sequence.step_end(begin, std::min<int64_t>(engine.options.chunk_tokens, kept_rows));
+    const int64_t kept_rows =
+        options.last_only ? engine.options.chunk_tokens : engine.scratch->max_logit_rows;
+    const int64_t end = sequence.step_end(begin, std::min<int64_t>(engine.options.chunk_tokens, kept_rows));
     const int64_t logit_rows = options.last_only ? 1 : end - begin;
     stepper.step(*tap, begin, end, logit_rows);
     last = logit_rows - 1;

@@ -49,8 +49,8 @@ struct Session::Impl {
   std::atomic<bool> cancelled{false};
 };
 
-// Rows [begin, end) through the model; logits of the last one land in scratch. Does not wait: what chooses from
-// them does.
+// Rows [begin, end) through the model; logits of the last one land in scratch. Does not wait: what chooses
+// from them does.
 void Session::Impl::step(int64_t begin, int64_t end, bool want_logits) {
   plan.clear();
   sequence.add_rows(plan, begin, end, 0, parts.media, *parts.backend, parts.model);

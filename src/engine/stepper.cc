@@ -15,8 +15,9 @@ Stepper::Stepper(EngineImpl& engine, Sequence& sequence)
 void Stepper::step(Backend& with, int64_t begin, int64_t end, int64_t logit_rows) {
   EngineImpl& e = *engine_;
   if (logit_rows > e.scratch->max_logit_rows)
-    throw_error(ErrorKind::kTooLarge, "logits of {} rows at once, this engine keeps {}; use a smaller --chunk",
-                logit_rows, e.scratch->max_logit_rows);
+    throw_error(ErrorKind::kTooLarge,
+                "logits of {} rows at once, this engine keeps {}; use a smaller --chunk", logit_rows,
+                e.scratch->max_logit_rows);
   plan_.clear();
   sequence_->add_rows(plan_, begin, end, 0, e.media, *e.backend, e.model);
   for (int64_t r = end - begin - logit_rows; r < end - begin; ++r)

@@ -46,8 +46,8 @@ int64_t Scratch::bytes(const ModelConfig& config, int64_t rows, int64_t logit_ro
   int64_t qkv_cols = 0, q_cols = 0, rope_cols = 0;
   for (const LayerConfig& l : config.layers) {
     q_cols = std::max<int64_t>(q_cols, config.q_heads * l.head_dim);
-    qkv_cols = std::max<int64_t>(qkv_cols,
-                                 (config.q_heads + l.kv_heads * (l.v_is_k ? 1 : 2)) * int64_t{l.head_dim});
+    qkv_cols =
+        std::max<int64_t>(qkv_cols, (config.q_heads + l.kv_heads * (l.v_is_k ? 1 : 2)) * int64_t{l.head_dim});
     rope_cols = std::max<int64_t>(rope_cols, l.head_dim);
   }
   const int64_t columns = 3 * config.hidden + qkv_cols + 2 * q_cols + config.intermediate + 2 * rope_cols;

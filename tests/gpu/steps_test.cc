@@ -1,5 +1,6 @@
-// What only a card does: recorded steps, and the card's own path through the 12B's head sizes. bfloat16 as users get
-// it; answers must not depend on whether a step was recorded, on a repetition, or (but for rounding) on the chunks.
+// What only a card does: recorded steps, and the card's own path through the 12B's head sizes. bfloat16 as
+// users get it; answers must not depend on whether a step was recorded, on a repetition, or (but for
+// rounding) on the chunks.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -88,7 +89,8 @@ TEST(GpuSteps, SessionsDoNotDisturbEachOther) {
     o.max_tokens = tokens;
     return s.generate(o).ids;
   };
-  const std::vector<std::string> prompts = {"<bos>Flight BA 117", "<bos>Gate 22 at 10:45", "<bos>What is this?"};
+  const std::vector<std::string> prompts = {"<bos>Flight BA 117", "<bos>Gate 22 at 10:45",
+                                            "<bos>What is this?"};
   std::vector<std::vector<int32_t>> alone, together(prompts.size());
   for (const auto& p : prompts) {
     Session s(e);
@@ -106,7 +108,8 @@ TEST(GpuSteps, SessionsDoNotDisturbEachOther) {
   EXPECT_EQ(together, alone);
 }
 
-// Past the window (16 here) and around the ring, by chunks of several sizes: equal but for bfloat16's rounding.
+// Past the window (16 here) and around the ring, by chunks of several sizes: equal but for bfloat16's
+// rounding.
 TEST(GpuSteps, ChunksOnlyRound) {
   for (const int count : {15, 16, 17, 33, 700, 1100}) {
     const std::vector<float> whole = logits_after(engine(2048)->impl(), count, count);

@@ -11,13 +11,15 @@ struct KvMemory {
   std::shared_ptr<void> k, v, pages;
   int64_t blocks = 0;
   KvLayer layer;
-  KvMemory(Backend& be, const HeadShape& s, KvType type, int64_t sequences, int64_t context, int64_t ring_blocks) {
+  KvMemory(Backend& be, const HeadShape& s, KvType type, int64_t sequences, int64_t context,
+           int64_t ring_blocks) {
     const int64_t per = (context + kKvBlock - 1) / kKvBlock;
     blocks = sequences * (ring_blocks > 0 ? ring_blocks : per) * s.kv_heads;
     k = be.allocate(blocks * kv_block_bytes(type, s.head_dim));
     v = be.allocate(blocks * kv_block_bytes(type, s.head_dim));
     std::vector<int32_t> table;
-    for (int64_t i = sequences * per; i > 0; --i) table.push_back(static_cast<int32_t>(i - 1));  // not in order
+    for (int64_t i = sequences * per; i > 0; --i)
+      table.push_back(static_cast<int32_t>(i - 1));  // not in order
     const auto bytes = static_cast<int64_t>(table.size() * sizeof(int32_t));
     pages = be.allocate(bytes);
     be.write(pages.get(), table.data(), bytes);
@@ -33,7 +35,8 @@ struct KvMemory {
   }
 };
 
-// Value i of block b as `from` holds it, in the layout of float32 on the host, and how far rounding may move it.
+// Value i of block b as `from` holds it, in the layout of float32 on the host, and how far rounding may move
+// it.
 struct Held {
   float value, limit;
 };
@@ -63,12 +66,14 @@ class NarrowCache {
     const int64_t hd = layer_.head_dim, values = hd * kKvBlock, groups = (hd + kKvGroup - 1) / kKvGroup;
     const int64_t d = is_k_ ? i / kKvBlock : i % hd, j = is_k_ ? i % kKvBlock : i / hd;
     if (layer_.type != KvType::kQ8) {
-      const float found = values_[static_cast<size_t>(b * values + (is_k_ && k_by_position_ ? j * hd + d : i))];
+      const float found =
+          values_[static_cast<size_t>(b * values + (is_k_ && k_by_position_ ? j * hd + d : i))];
       return {found, std::fabs(exact) * (layer_.type == KvType::kBF16 ? 1.0F / 256 : 1e-5F)};
     }
     const uint8_t* block = bytes_ + b * kv_block_bytes(layer_.type, hd);
     float scale = 0;
-    std::memcpy(&scale, block + values + (is_k_ ? d / kKvGroup * kKvBlock + j : j * groups + d / kKvGroup) * 4, 4);
+    std::memcpy(&scale,
+                block + values + (is_k_ ? d / kKvGroup * kKvBlock + j : j * groups + d / kKvGroup) * 4, 4);
     return {static_cast<float>(static_cast<int8_t>(block[i])) * scale, scale * 0.501F};
   }
 
@@ -117,7 +122,8 @@ void OpsAttention::check(const Geometry& g, KvType type, int64_t context, int64_
   KvMemory ref_kv(*ref_, shape, KvType::kF32, 2, context, ring), be_kv(*be_, shape, type, 2, context, ring);
   // Scores of some units, as in a trained model: wide ones would make every softmax one of one key.
   const float spread = 1.5F / std::sqrt(static_cast<float>(g.head_dim));
-  const Values qn = values(1, g.head_dim, spread), kn = values(1, g.head_dim), freq = values(1, g.head_dim / 2, 0.5F);
+  const Values qn = values(1, g.head_dim, spread), kn = values(1, g.head_dim),
+               freq = values(1, g.head_dim / 2, 0.5F);
   for (int64_t begin = 0; begin < context; begin += step) {
     const int64_t n = std::min(step, context - begin);
     StepPlan plan;

@@ -1,5 +1,5 @@
-// Every operation of a backend but attention against ref. Seeds are fixed and printed with a failure; shapes are
-// the edges of tiles, panels and vectors.
+// Every operation of a backend but attention against ref. Seeds are fixed and printed with a failure; shapes
+// are the edges of tiles, panels and vectors.
 #include <cstring>
 #include <limits>
 
@@ -47,7 +47,8 @@ TEST_P(Ops, LinearRowsAreIndependent) {
     const Values together = all.values();
     for (int64_t r = 0; r < rows; ++r) {
       const Placed one(*be_, poison(1, 100));
-      be_->linear(one, Placed(*be_, {{x.v.begin() + r * 515, x.v.begin() + (r + 1) * 515}, 1, 515}, act()), packed);
+      be_->linear(one, Placed(*be_, {{x.v.begin() + r * 515, x.v.begin() + (r + 1) * 515}, 1, 515}, act()),
+                  packed);
       EXPECT_EQ(0, std::memcmp(one.values().v.data(), together.v.data() + r * 100, 100 * sizeof(float)))
           << "row " << r;
     }
@@ -67,9 +68,10 @@ TEST_P(Ops, GatedLinearAndLogits) {
       const Weight ref_w = ref_->pack(source(w, DType::kBF16));
       // gate and up halves as the model's loader gives them: two parts, padded to 16 rows
       const auto half = [&](int64_t first) {
-        return WeightPart{.rows = ffn, .stored = DType::kBF16, .read = [&w, first](int64_t r, int64_t n, float* out) {
-                            std::copy_n(w.row(first + r), n * w.cols, out);
-                          }};
+        return WeightPart{
+            .rows = ffn, .stored = DType::kBF16, .read = [&w, first](int64_t r, int64_t n, float* out) {
+              std::copy_n(w.row(first + r), n * w.cols, out);
+            }};
       };
       const Weight packed = be_->pack({.cols = cols, .row_align = 16, .parts = {half(0), half(padded)}});
       be_->reserve(rows);
@@ -128,10 +130,11 @@ TEST_P(Ops, Norms) {
   for (const int64_t rows : kRowCounts)
     for (const int64_t cols : {1, 16, 33, 640, 3840, 6912}) {
       seed(s++);
-      const Values x = values(rows, cols, 4), y = values(rows, cols), w = values(1, cols), next = values(1, cols),
-                   bias = values(1, cols);
+      const Values x = values(rows, cols, 4), y = values(rows, cols), w = values(1, cols),
+                   next = values(1, cols), bias = values(1, cols);
       const auto both = [&](const auto& op, const char* what, double limit) {
-        const Placed xa(*ref_, x), xb(*be_, x), ha(*ref_, poison(rows, cols)), hb(*be_, poison(rows, cols), act());
+        const Placed xa(*ref_, x), xb(*be_, x), ha(*ref_, poison(rows, cols)),
+            hb(*be_, poison(rows, cols), act());
         op(*ref_, xa, ha);
         op(*be_, xb, hb);
         expect_close(hb.values(), ha.values(), rounded(limit), fmt::format("{} {}x{}", what, rows, cols));
@@ -146,11 +149,9 @@ TEST_P(Ops, Norms) {
           },
           "residual_norm", 2e-6);
       if (cols > 1)
-        both(
-            [&](Backend& be, Tensor in, Tensor h) {
-              be.layer_norm(h, in, plain(be, next), plain(be, w), plain(be, bias), 1e-5F);
-            },
-            "layer_norm", 2e-6);
+        both([&](Backend& be, Tensor in,
+                 Tensor h) { be.layer_norm(h, in, plain(be, next), plain(be, w), plain(be, bias), 1e-5F); },
+             "layer_norm", 2e-6);
     }
 }
 
@@ -190,7 +191,8 @@ TEST_P(Ops, Candidates) {
       Values logits = values(1, vocab, 5);
       for (float& f : logits.v) f = std::round(f * 64) / 64;  // many equal ones
       std::vector<LogitEdit> edits;
-      const auto best = static_cast<int32_t>(std::max_element(logits.v.begin(), logits.v.end()) - logits.v.begin());
+      const auto best =
+          static_cast<int32_t>(std::max_element(logits.v.begin(), logits.v.end()) - logits.v.begin());
       edits.push_back({best, 1, std::numeric_limits<float>::infinity()});
       for (int32_t id = 0; id < std::min<int64_t>(vocab, 300); id += 3)
         if (id != best) edits.push_back({id, 1.3F, 0.2F * static_cast<float>(id % 5)});
@@ -202,12 +204,14 @@ TEST_P(Ops, Candidates) {
       ASSERT_EQ(found.size(), wanted.size());
       for (size_t i = 0; i < wanted.size(); ++i) {
         ASSERT_EQ(found[i].id, wanted[i].id) << "candidate " << i << " of " << count << ", seed " << seed_;
-        ASSERT_EQ(found[i].logit, wanted[i].logit) << "candidate " << i << " of " << count << ", seed " << seed_;
+        ASSERT_EQ(found[i].logit, wanted[i].logit)
+            << "candidate " << i << " of " << count << ", seed " << seed_;
       }
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Ops, testing::ValuesIn(tested_backends()), [](const auto& i) { return i.param.name; });
+INSTANTIATE_TEST_SUITE_P(All, Ops, testing::ValuesIn(tested_backends()),
+                         [](const auto& i) { return i.param.name; });
 
 #ifndef TESSERA_TEST_CUDA
 TEST(Backends, UnknownIsaIsRefused) {

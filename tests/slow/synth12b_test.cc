@@ -1,5 +1,6 @@
-// The 12B geometry, six layers (48 on a card), on synthetic weights: the checkpoint is made by synthesize(), the answers are
-// the reference's in float32 (tests/fixtures/synth12b). Takes 5 GB of disk for the time of the test.
+// The 12B geometry, six layers (48 on a card), on synthetic weights: the checkpoint is made by synthesize(),
+// the answers are the reference's in float32 (tests/fixtures/synth12b). Takes 5 GB of disk for the time of
+// the test.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -69,8 +70,8 @@ class Synth12b : public testing::TestWithParam<int> {
     return s;
   }
 
-  /// Float32 activations are measured against float32's own error, bfloat16 ones against the reference's drift
-  /// from float32 when it computes in bfloat16.
+  /// Float32 activations are measured against float32's own error, bfloat16 ones against the reference's
+  /// drift from float32 when it computes in bfloat16.
   void expect_bounds(const std::string& name, double worst_hidden, double worst_logit, double kl) {
     if (engine_->impl().backend->activation_dtype() == DType::kF32) {
       EXPECT_LE(worst_hidden, 1e-3);
@@ -135,10 +136,11 @@ class Synth12b : public testing::TestWithParam<int> {
     if (clear) {
       EXPECT_EQ(r.greedy.front(), greedy.front());
     }
-    std::printf("%2d layers, %-9s hidden %.1e (relative, worst row), logits %.1e, KL %.1e, margin %.3f, greedy "
-                "equal: %s\n",
-                GetParam(), name.c_str(), worst_hidden, worst_logit, kl, top - second,
-                r.greedy == greedy ? "all 8" : "not all");
+    std::printf(
+        "%2d layers, %-9s hidden %.1e (relative, worst row), logits %.1e, KL %.1e, margin %.3f, greedy "
+        "equal: %s\n",
+        GetParam(), name.c_str(), worst_hidden, worst_logit, kl, top - second,
+        r.greedy == greedy ? "all 8" : "not all");
     if (clear && impl.backend->activation_dtype() == DType::kF32) {
       EXPECT_EQ(r.greedy, greedy);
     }

@@ -1,6 +1,6 @@
 #pragma once
-// The backends that a test program tests, and tensors in their memory. Built with TESSERA_TEST_CUDA the program
-// tests the card, else the CPU's instruction sets: one source of tests for both.
+// The backends that a test program tests, and tensors in their memory. Built with TESSERA_TEST_CUDA the
+// program tests the card, else the CPU's instruction sets: one source of tests for both.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -106,8 +106,8 @@ class OpsTest : public testing::TestWithParam<Tested> {
     if (rounds()) round_bf16(out);
     return out;
   }
-  /// Of an output in the backend's activation format: bfloat16 moves a value by up to 2^-8 of it, 1.6e-3 in the mean;
-  /// some tests have a few values only.
+  /// Of an output in the backend's activation format: bfloat16 moves a value by up to 2^-8 of it, 1.6e-3 in
+  /// the mean; some tests have a few values only.
   double rounded(double limit) const { return rounds() ? limit + 1.0 / 256 : limit; }
 
   // Relative L2 error; NaN fails. `typical`: size of a value before cancellation, so that one small sum of

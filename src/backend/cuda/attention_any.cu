@@ -32,7 +32,8 @@ __global__ void __launch_bounds__(32 * kWarps)
   depend_release();
   depend_wait();
   const int64_t r = blockIdx.y;
-  const int head = blockIdx.x, heads = gridDim.x, hd = kv.head_dim, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int head = blockIdx.x, heads = gridDim.x, hd = kv.head_dim, warp = threadIdx.x / 32,
+            lane = threadIdx.x % 32;
   const int kv_head = head / (heads / kv.kv_heads), position = positions[r], sequence = sequences[r];
   const int first = first_visible(window, position), last = last_visible(window, position, span_ends[r]);
 
@@ -88,8 +89,8 @@ void attend_any(const Device& device, Tensor y, Tensor q, const HeadShape& s, co
   const int window = static_cast<int>(s.window);
   if (kv.type == KvType::kBF16)
     launch(device, attend_any_kernel<__nv_bfloat16>, grid, block, 0, static_cast<__nv_bfloat16*>(y.data),
-           static_cast<const __nv_bfloat16*>(q.data), KvView<__nv_bfloat16>(kv), window, plan.position, plan.sequence,
-           plan.span_end);
+           static_cast<const __nv_bfloat16*>(q.data), KvView<__nv_bfloat16>(kv), window, plan.position,
+           plan.sequence, plan.span_end);
   else
     launch(device, attend_any_kernel<float>, grid, block, 0, y.f32(), static_cast<const float*>(q.data),
            KvView<float>(kv), window, plan.position, plan.sequence, plan.span_end);

@@ -1,10 +1,10 @@
 // Decode attention, up to 8 rows: y[r] = softmax(q[r] Kᵀ) V over what row r sees.
 //
 // One block a (range of keys, KV head, row): all query heads of the KV head (up to 16) are the 16 rows of the
-// tensor core's A, so K and V are read once for them. A block writes its largest score, sum and weighted sum of
-// V; these are added up in ascending order of keys: by the block that ends last where a KV head has few query heads,
-// else by merge_kernel, which spreads over the card. The grid is that of the longest context; blocks without keys end
-// at once, so a recorded launch serves every length.
+// tensor core's A, so K and V are read once for them. A block writes its largest score, sum and weighted sum
+// of V; these are added up in ascending order of keys: by the block that ends last where a KV head has few
+// query heads, else by merge_kernel, which spreads over the card. The grid is that of the longest context;
+// blocks without keys end at once, so a recorded launch serves every length.
 #include <algorithm>
 #include <cfloat>
 
@@ -20,7 +20,7 @@ constexpr int kWarps = 8, kKeys = 32;  // keys of a tile
 constexpr int kLeastKeys = 64;         // of a range: fewer would cost more in the merge than they spread
 constexpr int kMaxRows = 8, kHeads = 16;
 constexpr int64_t kDoneBytes = 4096;  // the same for all shapes, which share the memory
-constexpr int kMergeHeads = 4;  // query heads of a KV head that one block merges in about a microsecond
+constexpr int kMergeHeads = 4;        // query heads of a KV head that one block merges in about a microsecond
 constexpr float kLog2e = 1.4426950408889634F;
 
 // Ranges of equal length, whole tiles, that begin at KV block edges.
@@ -90,7 +90,8 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
     uint4 v = make_uint4(0, 0, 0, 0);
     if (row < a.group)
-      v = *reinterpret_cast<const uint4*>(a.q + (int64_t{r} * heads + kv_head * a.group + row) * kHead + chunk * 8);
+      v = *reinterpret_cast<const uint4*>(a.q + (int64_t{r} * heads + kv_head * a.group + row) * kHead +
+                                          chunk * 8);
     *reinterpret_cast<uint4*>(q_tile + Rows::at(row, chunk)) = v;
   }
 
@@ -117,7 +118,8 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     }
     const int row = lane / 4, col = n_tile * 8 + lane % 4 * 2;
     *reinterpret_cast<float2*>(&scores[half][row][col]) = make_float2(s[0][0] + s[1][0], s[0][1] + s[1][1]);
-    *reinterpret_cast<float2*>(&scores[half][row + 8][col]) = make_float2(s[0][2] + s[1][2], s[0][3] + s[1][3]);
+    *reinterpret_cast<float2*>(&scores[half][row + 8][col]) =
+        make_float2(s[0][2] + s[1][2], s[0][3] + s[1][3]);
     __syncthreads();
 
     // Every warp turns the scores into the A operand of P V: rows lane / 4 (+ 8), keys 2 (lane % 4) + 8 j.
@@ -152,13 +154,14 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     for (auto& n : sum) n[0] *= shrink[0], n[1] *= shrink[0], n[2] *= shrink[1], n[3] *= shrink[1];
 #pragma unroll
     for (int ks = 0; ks < 2; ++ks) {
-      const uint32_t pa[4] = {pack_pair(p[0][4 * ks], p[0][4 * ks + 1]), pack_pair(p[1][4 * ks], p[1][4 * ks + 1]),
-                              pack_pair(p[0][4 * ks + 2], p[0][4 * ks + 3]),
-                              pack_pair(p[1][4 * ks + 2], p[1][4 * ks + 3])};
+      const uint32_t pa[4] = {
+          pack_pair(p[0][4 * ks], p[0][4 * ks + 1]), pack_pair(p[1][4 * ks], p[1][4 * ks + 1]),
+          pack_pair(p[0][4 * ks + 2], p[0][4 * ks + 3]), pack_pair(p[1][4 * ks + 2], p[1][4 * ks + 3])};
 #pragma unroll
       for (int n = 0; n < kDims / 8; n += 2) {
         uint32_t b[4];
-        load_transposed(b, shared_address(v_tile + Rows::at(ks * 16 + lane % 16, (warp * kDims + n * 8) / 8 + lane / 16)));
+        load_transposed(b, shared_address(v_tile + Rows::at(ks * 16 + lane % 16,
+                                                            (warp * kDims + n * 8) / 8 + lane / 16)));
         multiply_add(sum[n], pa, b[0], b[1]);
         multiply_add(sum[n + 1], pa, b[2], b[3]);
       }
@@ -184,7 +187,8 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
       else
         *reinterpret_cast<float2*>(a.sums + (part * kHeads + g) * kHead + d) = make_float2(u, v);
     }
-    if (ranges.count > 1 && warp == 0 && lane % 4 == 0) a.stats[part * kHeads + g] = make_float2(top[i], total[i]);
+    if (ranges.count > 1 && warp == 0 && lane % 4 == 0)
+      a.stats[part * kHeads + g] = make_float2(top[i], total[i]);
   }
   if (ranges.count == 1 || a.done == nullptr) return;
 
@@ -209,7 +213,8 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
 #pragma unroll 4
     for (int s = 0; s < ranges.count; ++s) {
       const float2 stat = __ldcg(&a.stats[(part0 + s) * kHeads + g]);
-      const float4 u = __ldcg(reinterpret_cast<const float4*>(a.sums + ((part0 + s) * kHeads + g) * kHead) + d);
+      const float4 u =
+          __ldcg(reinterpret_cast<const float4*>(a.sums + ((part0 + s) * kHeads + g) * kHead) + d);
       const float weight = exp2f((stat.x - high) * kLog2e);
       all += stat.y * weight;
       v.x += u.x * weight, v.y += u.y * weight, v.z += u.z * weight, v.w += u.w * weight;
@@ -230,7 +235,8 @@ __global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, i
   depend_wait();
   const int head = blockIdx.x, heads = gridDim.x, r = blockIdx.y, tid = threadIdx.x;
   const int position = a.position[r];
-  const Ranges ranges(first_visible(a.window, position), last_visible(a.window, position, a.span_end[r]), splits);
+  const Ranges ranges(first_visible(a.window, position), last_visible(a.window, position, a.span_end[r]),
+                      splits);
   if (ranges.count == 1) return;
   const int64_t part = (int64_t{r} * (heads / a.group) + head / a.group) * splits;
   const int g = head % a.group;
@@ -267,7 +273,8 @@ __global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, i
       make_uint2(pack_pair(sum.x, sum.y), pack_pair(sum.z, sum.w));
 }
 
-// Enough ranges to give every multiprocessor one; a sliding layer has no more keys than its window and a little.
+// Enough ranges to give every multiprocessor one; a sliding layer has no more keys than its window and a
+// little.
 int splits_of(const Device& device, const HeadShape& s) {
   const int64_t wanted = (device.multiprocessors() + s.kv_heads - 1) / s.kv_heads;
   const int64_t useful = s.window > 0 ? (s.window + kKvBlock - 2) / kLeastKeys + 1 : kMaxSplits;
@@ -275,12 +282,12 @@ int splits_of(const Device& device, const HeadShape& s) {
 }
 
 template <int kHead, int kStages>
-void launch_few(const Device& device, const FewArgs& args, const KvView<__nv_bfloat16>& kv, const HeadShape& s,
-                int64_t rows) {
+void launch_few(const Device& device, const FewArgs& args, const KvView<__nv_bfloat16>& kv,
+                const HeadShape& s, int64_t rows) {
   const int splits = splits_of(device, s);
   constexpr size_t kShared = (kStages * 2 * kKeys + 16) * Tile<kHead>::kRowBytes;
-  launch(device, attend_few_kernel<kHead, kStages>, dim3(splits, s.kv_heads, rows), dim3(32 * kWarps), kShared, args,
-         kv);
+  launch(device, attend_few_kernel<kHead, kStages>, dim3(splits, s.kv_heads, rows), dim3(32 * kWarps),
+         kShared, args, kv);
   if (args.done == nullptr)
     launch(device, merge_kernel<kHead>, dim3(s.q_heads, rows), dim3(kHead / 4 * kSlices), 0, args, splits);
 }
@@ -292,7 +299,8 @@ int64_t stats_bytes(const Device& device, const HeadShape& s) {
 }  // namespace
 
 int64_t AttentionSplits::bytes(const Device& device, const HeadShape& s) {
-  return kDoneBytes + stats_bytes(device, s) + kMaxRows * s.kv_heads * splits_of(device, s) * kHeads * s.head_dim * 4;
+  return kDoneBytes + stats_bytes(device, s) +
+         kMaxRows * s.kv_heads * splits_of(device, s) * kHeads * s.head_dim * 4;
 }
 
 void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, const KvLayer& layer,

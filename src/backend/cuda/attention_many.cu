@@ -1,10 +1,10 @@
 // Prefill attention: y[r] = softmax(q[r] Kᵀ) V over what row r sees.
 //
-// One block takes the query heads of one KV head for some consecutive rows: 16 × kRowWarps pairs (row, head) are
-// the rows of the tensor core's A, so a tile of K and V serves all of them. Warps are kRowWarps × kHead / 256: the
-// warps of one group of 16 pairs share the keys' scores out among them and then 256 dimensions each of the sum.
-// Scores in float32, softmax online, probabilities rounded to bfloat16. While the scores of a tile are computed its
-// values come in, then the keys of the next.
+// One block takes the query heads of one KV head for some consecutive rows: 16 × kRowWarps pairs (row, head)
+// are the rows of the tensor core's A, so a tile of K and V serves all of them. Warps are kRowWarps × kHead /
+// 256: the warps of one group of 16 pairs share the keys' scores out among them and then 256 dimensions each
+// of the sum. Scores in float32, softmax online, probabilities rounded to bfloat16. While the scores of a
+// tile are computed its values come in, then the keys of the next.
 #include <cfloat>
 
 #include "backend/cuda/kv_view.cuh"
@@ -36,10 +36,10 @@ struct Shape {
       kPairs * kHead * 2 + 2 * kTileBytes + (kSplit > 1 ? kPairs * kProbabilityStride : 0);
 };
 
-// Two blocks of 4 warps share a multiprocessor where they fit: one multiplies while the other takes exponentials.
+// Tried: two blocks of 4 warps on a multiprocessor for heads of 256, 313 us a layer of 2,048 rows on an H200
+// where one block of 8 warps takes 258: keys and values are read twice as often.
 template <int kHead, int kRowWarps, int kKeys>
-__global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads,
-                                  Shape<kHead, kRowWarps, kKeys>::kWarps > 4 ? 1 : 2)
+__global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads, 1)
     attend_many_kernel(ManyArgs a, KvView<__nv_bfloat16> kv) {
   using S = Shape<kHead, kRowWarps, kKeys>;
   using Rows = Tile<kHead>;
@@ -109,7 +109,8 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads,
 #pragma unroll 4
       for (int c = tid; c < kKeys * Rows::kChunks; c += S::kThreads) {
         const int r = c / Rows::kChunks, chunk = c % Rows::kChunks, key = min(key0 + r, last);
-        copy_chunk(base + Rows::at(r, chunk), cache + kv.at(kv.block_of(sequence, key), key, kv_head) + chunk * 8);
+        copy_chunk(base + Rows::at(r, chunk),
+                   cache + kv.at(kv.block_of(sequence, key), key, kv_head) + chunk * 8);
       }
       copies_commit();
     };
@@ -126,7 +127,8 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads,
       for (int d = 0; d < kHead; d += 32) {
         uint32_t q0[4], q1[4];
         load_matrices(q0, shared_address(q_tile + Rows::at(row_warp * 16 + lane % 16, d / 8 + lane / 16)));
-        load_matrices(q1, shared_address(q_tile + Rows::at(row_warp * 16 + lane % 16, d / 8 + 2 + lane / 16)));
+        load_matrices(q1,
+                      shared_address(q_tile + Rows::at(row_warp * 16 + lane % 16, d / 8 + 2 + lane / 16)));
 #pragma unroll
         for (int n = 0; n < kScoreTiles; ++n) {
           uint32_t b[4];
@@ -190,8 +192,9 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads,
       for (int ks = 0; ks < kKeys / 16; ++ks) {
         uint32_t p[4];
         if constexpr (S::kSplit > 1) {
-          load_matrices(p, shared_address(probabilities + (row_warp * 16 + lane % 16) * S::kProbabilityStride +
-                                          ks * 32 + lane / 16 * 16));
+          load_matrices(p,
+                        shared_address(probabilities + (row_warp * 16 + lane % 16) * S::kProbabilityStride +
+                                       ks * 32 + lane / 16 * 16));
         } else {
           p[0] = pack_pair(s[2 * ks][0], s[2 * ks][1]);
           p[1] = pack_pair(s[2 * ks][2], s[2 * ks][3]);
@@ -201,8 +204,8 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads,
 #pragma unroll
         for (int n = 0; n < kDims / 8; n += 2) {
           uint32_t b[4];
-          load_transposed(b, shared_address(
-                                 v_tile + Rows::at(ks * 16 + lane % 16, part * (kDims / 8) + n + lane / 16)));
+          load_transposed(
+              b, shared_address(v_tile + Rows::at(ks * 16 + lane % 16, part * (kDims / 8) + n + lane / 16)));
           multiply_add(sum[n], p, b[0], b[1]);
           multiply_add(sum[n + 1], p, b[2], b[3]);
         }
@@ -224,8 +227,9 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads,
     if (row[i] >= count) continue;
     float all = 0;
     for (int p = 0; p < S::kSplit; ++p) all += S::kSplit > 1 ? exchange[p][pair[i]] : total[i];
-    __nv_bfloat16* out = a.y + (int64_t{row_begin + row[i]} * heads + kv_head * a.group + pair[i] % a.group) * kHead +
-                         part * kDims + lane % 4 * 2;
+    __nv_bfloat16* out =
+        a.y + (int64_t{row_begin + row[i]} * heads + kv_head * a.group + pair[i] % a.group) * kHead +
+        part * kDims + lane % 4 * 2;
 #pragma unroll
     for (int n = 0; n < kDims / 8; ++n)
       *reinterpret_cast<uint32_t*>(out + n * 8) = pack_pair(sum[n][2 * i] / all, sum[n][2 * i + 1] / all);
@@ -237,7 +241,8 @@ void launch_many(const Device& device, const ManyArgs& args, const KvView<__nv_b
   using S = Shape<kHead, kRowWarps, kKeys>;
   const int block_rows = S::kPairs / args.group;
   launch(device, attend_many_kernel<kHead, kRowWarps, kKeys>,
-         dim3((args.rows + block_rows - 1) / block_rows, kv.kv_heads), dim3(S::kThreads), S::kShared, args, kv);
+         dim3((args.rows + block_rows - 1) / block_rows, kv.kv_heads), dim3(S::kThreads), S::kShared, args,
+         kv);
 }
 
 }  // namespace
@@ -259,7 +264,7 @@ void attend_many(const Device& device, Tensor y, Tensor q, const HeadShape& s, c
                          static_cast<int>(s.q_heads / s.kv_heads)};
   const KvView<__nv_bfloat16> kv(layer);
   const bool large = shared_limit >= kLargeShared;
-  if (s.head_dim == 256 && large) launch_many<256, 4, 64>(device, args, kv);
+  if (s.head_dim == 256 && large) launch_many<256, 8, 64>(device, args, kv);
   if (s.head_dim == 256 && !large) launch_many<256, 4, 32>(device, args, kv);
   if (s.head_dim == 512 && large) launch_many<512, 4, 64>(device, args, kv);
   if (s.head_dim == 512 && !large) launch_many<512, 2, 16>(device, args, kv);

@@ -1,6 +1,6 @@
-// The likeliest tokens of one row of logits: each block sorts its share down to the best `count`, a last block
-// merges. What is compared is (logit, lower id first) as one 64-bit key, so the order is total and the result
-// exact.
+// The likeliest tokens of one row of logits: each block sorts its share down to the best `count`, a last
+// block merges. What is compared is (logit, lower id first) as one 64-bit key, so the order is total and the
+// result exact.
 #include <utility>
 
 #include "backend/cuda/launch.h"
@@ -83,14 +83,16 @@ int64_t shares(int64_t size) {
 
 void edit_logits(const Device& device, float* logits, const LogitEdit* edits, int64_t count) {
   if (count > 0)
-    launch(device, edit_kernel, dim3((count + 255) / 256), dim3(256), 0, logits, edits, static_cast<int>(count));
+    launch(device, edit_kernel, dim3((count + 255) / 256), dim3(256), 0, logits, edits,
+           static_cast<int>(count));
 }
 
 int64_t candidate_bytes(int64_t vocab) {
   return 2 * shares(vocab) * kMaxCandidates * static_cast<int64_t>(sizeof(Key));
 }
 
-// A round leaves count of each 2,048: 262,144 logits take two rounds for 1 and for up to 16 candidates, three for 64.
+// A round leaves count of each 2,048: 262,144 logits take two rounds for 1 and for up to 16 candidates, three
+// for 64.
 void best_candidates(const Device& device, const float* logits, int64_t vocab, int64_t count, void* work,
                      Candidate* out) {
   require(count >= 1 && count <= kMaxCandidates && count <= vocab, "the number of candidates");
@@ -99,8 +101,8 @@ void best_candidates(const Device& device, const float* logits, int64_t vocab, i
   const Key* from = nullptr;
   for (int64_t size = vocab;; size = shares(size) * count) {
     const bool last = size <= kShare;
-    launch(device, best_kernel, dim3(shares(size)), dim3(kThreads), 0, logits, from, size, static_cast<int>(count),
-           keys, last ? out : static_cast<Candidate*>(nullptr));
+    launch(device, best_kernel, dim3(shares(size)), dim3(kThreads), 0, logits, from, size,
+           static_cast<int>(count), keys, last ? out : static_cast<Candidate*>(nullptr));
     if (last) return;
     from = keys;
     std::swap(keys, next);

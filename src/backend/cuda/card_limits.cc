@@ -21,17 +21,20 @@ double product_rate(cuda::Device& device) {
   cuda::Products products(device);
   WeightSource source;
   source.cols = kSide;
-  source.parts.push_back({.rows = kSide, .stored = DType::kBF16, .read = [](int64_t first, int64_t count, float* out) {
-                            for (int64_t i = 0; i < count * kSide; ++i)
-                              out[i] = bf16_to_f32(f32_to_bf16(some_value(first * kSide + i)));
-                          }});
+  source.parts.push_back(
+      {.rows = kSide, .stored = DType::kBF16, .read = [](int64_t first, int64_t count, float* out) {
+         for (int64_t i = 0; i < count * kSide; ++i)
+           out[i] = bf16_to_f32(f32_to_bf16(some_value(first * kSide + i)));
+       }});
   const Weight w = products.pack(source);
   products.weights_done();
   products.reserve(kSide);
   std::vector<uint16_t> values(static_cast<size_t>(kSide * kSide));
-  for (size_t i = 0; i < values.size(); ++i) values[i] = f32_to_bf16(some_value(static_cast<int64_t>(i) * 7 + 3));
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = f32_to_bf16(some_value(static_cast<int64_t>(i) * 7 + 3));
   const auto x = device.allocate(kSide * kSide * 2, false), y = device.allocate(kSide * kSide * 4, false);
-  cuda::check(cudaMemcpy(x.get(), values.data(), values.size() * 2, cudaMemcpyHostToDevice), "copying to the card");
+  cuda::check(cudaMemcpy(x.get(), values.data(), values.size() * 2, cudaMemcpyHostToDevice),
+              "copying to the card");
   cudaEvent_t begin = nullptr, end = nullptr;
   cuda::check(cudaEventCreate(&begin), "cudaEventCreate");
   cuda::check(cudaEventCreate(&end), "cudaEventCreate");

@@ -57,7 +57,9 @@ class CudaBackend final : public Backend {
   }
 
   void weights_done() override { products_.weights_done(); }
-  std::shared_ptr<void> allocate(int64_t bytes) override { return device_.allocate(std::max<int64_t>(bytes, 1)); }
+  std::shared_ptr<void> allocate(int64_t bytes) override {
+    return device_.allocate(std::max<int64_t>(bytes, 1));
+  }
 
   void reserve(int64_t rows) override {
     reserved_rows_ = std::max(reserved_rows_, rows);
@@ -78,14 +80,15 @@ class CudaBackend final : public Backend {
       wide = device_.allocate(bytes, false);
       cuda::widen(device_, static_cast<float*>(wide.get()), from);
     }
-    check(cudaMemcpyAsync(to, wide ? wide.get() : from.data, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
-                          device_.stream()),
+    check(cudaMemcpyAsync(to, wide ? wide.get() : from.data, static_cast<size_t>(bytes),
+                          cudaMemcpyDeviceToHost, device_.stream()),
           "copying from the card");
     sync();
   }
 
   void copy(Tensor to, Tensor from) override {
-    check(cudaMemcpyAsync(to.data, from.data, static_cast<size_t>(from.rows * from.cols * dtype_bytes(from.dtype)),
+    check(cudaMemcpyAsync(to.data, from.data,
+                          static_cast<size_t>(from.rows * from.cols * dtype_bytes(from.dtype)),
                           cudaMemcpyDeviceToDevice, device_.stream()),
           "copying on the card");
   }
@@ -202,7 +205,8 @@ class CudaBackend final : public Backend {
     attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, shared_limit_);
   }
 
-  void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next, float eps) override {
+  void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
+                     float eps) override {
     cuda::residual_norm(device_, x, y, floats(w_post), scale, h, floats(w_next), eps);
   }
 
@@ -233,8 +237,8 @@ class CudaBackend final : public Backend {
     return view_;
   }
 
-  // Slices of what was reserved (a long sound has more rows than a step). Float32 rows in the numbers for which
-  // Products does not round them.
+  // Slices of what was reserved (a long sound has more rows than a step). Float32 rows in the numbers for
+  // which Products does not round them.
   template <typename Product>
   void by_rows(Tensor y, Tensor x, const Product& product) {
     if (reserved_rows_ == 0) reserve(std::min<int64_t>(x.rows, kSliceRows));

@@ -1,6 +1,6 @@
 #pragma once
-// Launchers of the kernels that are not products. All enqueue on the device's stream, allocate nothing and can
-// be captured in a graph; pointers are device memory.
+// Launchers of the kernels that are not products. All enqueue on the device's stream, allocate nothing and
+// can be captured in a graph; pointers are device memory.
 #include <cuda_bf16.h>
 
 #include <cstdint>
@@ -27,13 +27,14 @@ struct PlanView {
 // rows.cu. Row widths: up to 4,096, or 16,384 and divisible by 4.
 inline constexpr int64_t kMaxCols = 16384;
 void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps);
-void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w, const float* bias,
-                float eps);
+void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w,
+                const float* bias, float eps);
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
                    const float* w_next, float eps);
 void add_positions(const Device& device, Tensor y, const float* table, const int32_t* xy);
 /// y[to[i]] = x[from[i]] for i below `count`; null: i itself. Same format and width.
-void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from, int64_t count);
+void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from,
+               int64_t count);
 /// Floats from float32 or bfloat16.
 void widen(const Device& device, float* to, Tensor from);
 

@@ -1,6 +1,6 @@
 #pragma once
-// A step's plan on the card: one copy through page-locked memory into buffers that stay where they are, so that
-// a recorded step finds the next plan in the same place.
+// A step's plan on the card: one copy through page-locked memory into buffers that stay where they are, so
+// that a recorded step finds the next plan in the same place.
 #include <memory>
 
 #include "backend/cuda/ops.h"

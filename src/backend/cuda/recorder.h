@@ -15,8 +15,8 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  /// Enqueues what `body` enqueues, by replay where it can. The first time it runs as it is: kernels are loaded
-  /// and workspaces taken, which a recording must not do.
+  /// Enqueues what `body` enqueues, by replay where it can. The first time it runs as it is: kernels are
+  /// loaded and workspaces taken, which a recording must not do.
   void run(uint64_t key, const std::function<void()>& body);
   int64_t recordings() const { return static_cast<int64_t>(graphs_.size()); }
 

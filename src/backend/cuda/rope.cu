@@ -57,8 +57,8 @@ struct RopeArgs {
   float eps;
 };
 
-// One warp a head: q heads, then K heads, then V heads. A lane holds both values of its pairs, kVec neighbours at a
-// time.
+// One warp a head: q heads, then K heads, then V heads. A lane holds both values of its pairs, kVec
+// neighbours at a time.
 template <typename T, int kVec>
 __global__ void __launch_bounds__(32 * kWarps) rope_store_kernel(T* q, RopeArgs a, KvView<T> kv) {
   depend_release();
@@ -135,7 +135,8 @@ void rope_angles(const Device& device, RopeTable out, Weight frequency, const Pl
 void rope_store(const Device& device, Tensor q, Tensor qkv, const HeadShape& s, const float* q_norm,
                 const float* k_norm, RopeTable rope, const PlanView& plan, const KvLayer& kv) {
   require(s.head_dim % 2 == 0 && s.head_dim <= 2 * kMaxHalf, "the size of a head");
-  require(kv.type != KvType::kQ8 && (q.dtype == DType::kBF16) == (kv.type == KvType::kBF16), "the format of KV");
+  require(kv.type != KvType::kQ8 && (q.dtype == DType::kBF16) == (kv.type == KvType::kBF16),
+          "the format of KV");
   const auto at = [&](int64_t head) { return static_cast<int>(head * s.head_dim); };
   const RopeArgs args = {qkv.f32(),
                          q_norm,

@@ -7,8 +7,8 @@
 namespace tessera::cuda {
 namespace {
 
-// A row's weights are fetched before the kernel waits for the one before it where a thread holds one vector of a row
-// (decode): they come from memory, evicted by the matrices since the last token.
+// A row's weights are fetched before the kernel waits for the one before it where a thread holds one vector
+// of a row (decode): they come from memory, evicted by the matrices since the last token.
 constexpr int kMostThreads = 512;  // of a block whose threads hold several vectors
 template <int kParts>
 constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
@@ -71,7 +71,8 @@ __device__ __forceinline__ void store(__nv_bfloat16* to, const float (&v)[kVec])
 }
 
 template <int kVec, int kParts, typename Out>
-__global__ void __launch_bounds__(kBlock<kParts>) norm_kernel(Out* y, const float* x, const float* w, int cols, float eps) {
+__global__ void __launch_bounds__(kBlock<kParts>)
+    norm_kernel(Out* y, const float* x, const float* w, int cols, float eps) {
   __shared__ float partial[32];
   depend_release();
   depend_wait();
@@ -127,8 +128,8 @@ __global__ void __launch_bounds__(kBlock<kParts>)
 
 template <int kVec, int kParts, typename Out>
 __global__ void __launch_bounds__(kBlock<kParts>)
-    residual_norm_kernel(float* x, const float* y, const float* w_post, float scale, Out* h, const float* w_next,
-                         int cols, float eps) {
+    residual_norm_kernel(float* x, const float* y, const float* w_post, float scale, Out* h,
+                         const float* w_next, int cols, float eps) {
   __shared__ float partial[2][32];
   Row<kVec, kParts> stream, branch, post_weight, next_weight;
   depend_release();
@@ -190,8 +191,8 @@ __global__ void widen_kernel(float* to, const __nv_bfloat16* from, int64_t count
   if (i < count) to[i] = __bfloat162float(from[i]);
 }
 
-// f<kVec, kParts, Out>(threads). One vector a thread while there are few rows (the row's latency counts), else more in
-// flight in each thread.
+// f<kVec, kParts, Out>(threads). One vector a thread while there are few rows (the row's latency counts),
+// else more in flight in each thread.
 template <int kVec, typename Out, typename F>
 void for_parts(int64_t rows, int64_t vectors, const F& f) {
   const auto threads = [vectors](int64_t parts, int64_t least) {
@@ -219,32 +220,34 @@ void for_row(const Tensor& out, int64_t rows, const F& f) {
 
 void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps) {
   for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
-    launch(device, norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data), x.f32(), w,
-           static_cast<int>(x.cols), eps);
+    launch(device, norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data),
+           x.f32(), w, static_cast<int>(x.cols), eps);
   });
 }
 
-void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w, const float* bias,
-                float eps) {
+void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w,
+                const float* bias, float eps) {
   for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
-    launch(device, layer_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data), x.f32(),
-           shift, w, bias, static_cast<int>(x.cols), eps);
+    launch(device, layer_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0,
+           static_cast<Out*>(y.data), x.f32(), shift, w, bias, static_cast<int>(x.cols), eps);
   });
 }
 
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
                    const float* w_next, float eps) {
   for_row(h, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
-    launch(device, residual_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(), w_post, scale,
-           static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps);
+    launch(device, residual_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(),
+           w_post, scale, static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps);
   });
 }
 
 void add_positions(const Device& device, Tensor y, const float* table, const int32_t* xy) {
-  launch(device, add_positions_kernel, dim3(y.rows), dim3(256), 0, y.f32(), table, xy, static_cast<int>(y.cols));
+  launch(device, add_positions_kernel, dim3(y.rows), dim3(256), 0, y.f32(), table, xy,
+         static_cast<int>(y.cols));
 }
 
-void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from, int64_t count) {
+void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from,
+               int64_t count) {
   if (count == 0) return;
   require(y.dtype == x.dtype && y.cols == x.cols, "rows of different formats");
   const int cols = static_cast<int>(x.cols);

@@ -14,7 +14,9 @@ struct Tile {
   static constexpr int kChunks = kCols / 8;
   static constexpr int kRowBytes = kCols * 2;
   /// Byte offset of chunk `chunk` of row `row`.
-  __device__ static constexpr int at(int row, int chunk) { return row * kRowBytes + ((chunk ^ (row & 7)) << 4); }
+  __device__ static constexpr int at(int row, int chunk) {
+    return row * kRowBytes + ((chunk ^ (row & 7)) << 4);
+  }
 };
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
@@ -47,9 +49,11 @@ __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_t addre
 }
 
 /// d[16 × 8] += a[16 × 16] b[16 × 8], bfloat16 in, float32 out.
-__device__ __forceinline__ void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+__device__ __forceinline__ void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                             uint32_t b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
