@@ -154,16 +154,21 @@ struct EngineOptions {
   /// "cuda": an NVIDIA card. "cpu". "ref": scalar float32, slow, the oracle. "auto": cuda where a card is
   /// usable and the model fits on it, else cpu.
   std::string backend = "auto";
-  int threads = 0;             // 0: one per core
+  int threads = 0;             // 0: one per physical core that this process may use
   int64_t context_tokens = 0;  // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;      // prefill step; a vision block is never split, whatever this is
-  std::string isa;             // "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" to force one
+  /// "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" or "neon" to force one.
+  std::string isa;
   /// KV cache: "f32", "bf16" or "q8_0" (9 bits a value; cpu only). "": ModelInfo::default_kv on cpu, bf16 on
   /// cuda, where "f32" means float32 activations, too: exact and several times slower.
   std::string kv;
   /// Folder where the first load of 1 GiB or more leaves packed weights for later loads to map. "": none.
   /// Engine::options() has the file's path here, or "".
   std::string pack_dir;
+  bool pin_threads = false;  // worker threads stay on cores of their own; the caller's is left alone
+  /// Weights and KV cache are taken at once and never swapped out; kTooLarge when the system does not allow
+  /// it.
+  bool lock_memory = false;
   /// Of a GGUF model. "": an mmproj*.gguf beside it that is named after it, or the only one there; ModelInfo
   /// says which. Of another model: kBadModel. With a directory: kBadRequest.
   std::string mmproj_path;

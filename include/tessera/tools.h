@@ -14,6 +14,24 @@ struct TraceOptions {
 };
 void trace(const Engine& engine, const TraceOptions& options);
 
+/// What loading a model takes, against what there is. Bytes. Weights that are mapped from a file of packed
+/// weights count in full: the system may drop such pages and read them again, but then every token waits for
+/// the disk.
+struct MemoryNeed {
+  int64_t context_tokens = 0;  // of the KV cache
+  int64_t weight_bytes = 0, kv_bytes = 0;
+  int64_t work_bytes = 0;       // activations of the longest step, logits, the program itself
+  int64_t available_bytes = 0;  // of this machine and this process's control group; 0: unknown, then all fits
+  int64_t largest_context = 0;  // that fits, in tokens; 0: none
+  int64_t total_bytes() const { return weight_bytes + kv_bytes + work_bytes; }
+  bool fits() const;
+  std::string arithmetic() const;  // "weights 6912 MiB + … = … MiB, this machine has … MiB available"
+};
+/// With `options` as Engine::load takes them (backend, context, chunk, kv), which refuses what does not fit.
+/// `available_bytes` -1: what this machine has now.
+MemoryNeed memory_need(const ModelInfo& info, const EngineOptions& options = {},
+                       int64_t available_bytes = -1);
+
 /// What this machine can do, measured: the best of several short bursts, a few seconds in all.
 struct MachineLimits {
   struct Rate {

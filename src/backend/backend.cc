@@ -7,6 +7,24 @@
 #include "base/error.h"
 
 namespace tessera {
+namespace {
+
+// Calls found(i) for each i from `first` on, ascending, with logits[i] > threshold, which found may raise.
+// Few are: blocks without one are a comparison without branches.
+template <typename Found>
+void scan_above(std::span<const float> logits, size_t first, float& threshold, const Found& found) {
+  constexpr size_t kBlock = 64;
+  for (size_t begin = first; begin < logits.size(); begin += kBlock) {
+    const size_t end = std::min(logits.size(), begin + kBlock);
+    int above = 0;
+    for (size_t i = begin; i < end; ++i) above |= static_cast<int>(logits[i] > threshold);
+    if (above == 0) continue;
+    for (size_t i = begin; i < end; ++i)
+      if (logits[i] > threshold) found(i);
+  }
+}
+
+}  // namespace
 
 void Backend::write(void* to, const void* from, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
@@ -37,18 +55,38 @@ void host_candidates(std::span<float> logits, std::span<const LogitEdit> edits, 
     z = (z > 0 ? z / e.repetition : z * e.repetition) - e.subtract;
   }
   out.clear();
-  if (count == 1) {
-    const auto best = std::max_element(logits.begin(), logits.end());  // the first of equal ones
-    out.push_back({*best, static_cast<int32_t>(best - logits.begin())});
+  if (count == 1) {  // the first of equal ones
+    size_t best = 0;
+    float most = logits[0];
+    scan_above(logits, 1, most, [&](size_t i) { most = logits[best = i]; });
+    out.push_back({most, static_cast<int32_t>(best)});
     return;
   }
   const auto better = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
-  for (size_t i = 0; i < logits.size(); ++i) out.push_back({logits[i], static_cast<int32_t>(i)});
-  if (count < static_cast<int64_t>(out.size())) {
+  const auto wanted = static_cast<size_t>(count);
+  const bool all = wanted >= logits.size();
+  const auto take = [&](size_t i) { out.push_back({logits[i], static_cast<int32_t>(i)}); };
+  const auto trim = [&] {
+    if (out.size() <= wanted) return;
     std::nth_element(out.begin(), out.begin() + count - 1, out.end(), better);
-    out.resize(static_cast<size_t>(count));
+    out.resize(wanted);
+  };
+  // Ids ascend, so that a later one must beat the last of the best so far: these are kept, and what beats
+  // them, until there are four times as many.
+  const size_t room = all ? logits.size() : std::min(logits.size(), std::max<size_t>(4 * wanted, 1024));
+  for (size_t i = 0; i < room; ++i) take(i);
+  if (!all) {
+    trim();
+    float threshold = out.back().logit;
+    scan_above(logits, room, threshold, [&](size_t i) {
+      take(i);
+      if (out.size() < room) return;
+      trim();
+      threshold = out.back().logit;
+    });
+    trim();
   }
   std::sort(out.begin(), out.end(), better);
 }

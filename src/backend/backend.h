@@ -54,6 +54,7 @@ struct WeightPart {
   std::function<void(int64_t first, int64_t count, float* out)> read = {};
   QuantLayout quant = {};  // bits 0: not quantised
   std::function<void(int64_t row, const QuantRow& out)> read_quant = {};
+  std::function<void()> fetch = {};  // asks for the file's bytes ahead of reading them; may be empty
 };
 
 /// Where a weight comes from: matrices of the same input width, one under the other, each padded with zero
@@ -63,6 +64,7 @@ struct WeightSource {
   std::vector<WeightPart> parts = {};
 
   int64_t rows() const;
+  void fetch() const;                                         // every part's
   void read(int64_t first, int64_t count, float* out) const;  // as WeightPart::read, over the whole
 };
 
@@ -145,12 +147,19 @@ int64_t cpu_quant_bytes(const QuantLayout& layout, int64_t rows, int64_t cols);
 void host_candidates(std::span<float> logits, std::span<const LogitEdit> edits, int64_t count,
                      std::vector<Candidate>& out);
 
+/// How the cpu backend takes threads and memory from the system.
+struct CpuResources {
+  bool pin = false;          // a worker stays on its core
+  bool lock_memory = false;  // weights stay in memory; Error(kTooLarge) where the system does not allow it
+};
+
 std::unique_ptr<Backend> make_ref_backend();
-/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512". Throws Error(kBadRequest)
-/// for an isa that this CPU lacks.
-/// `packed`: where packed matrices are kept, found there when it is filled(); may be null.
+/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512", "neon". Throws
+/// Error(kBadRequest) for an isa that this CPU lacks. `packed`: where packed matrices are kept, found there
+/// when it is filled(); may be null.
 std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,
-                                          std::unique_ptr<PackFile> packed = nullptr);
+                                          std::unique_ptr<PackFile> packed = nullptr,
+                                          const CpuResources& resources = {});
 /// Changes whenever a packed matrix would be laid out in another way: part of a PackFile's key.
 inline constexpr uint64_t kCpuPackVersion = 1;
 

@@ -17,6 +17,11 @@ int64_t WeightSource::rows() const {
   return sum;
 }
 
+void WeightSource::fetch() const {
+  for (const WeightPart& part : parts)
+    if (part.fetch) part.fetch();
+}
+
 void WeightSource::read(int64_t first, int64_t count, float* out) const {
   std::fill(out, out + count * cols, 0.0F);
   int64_t begin = 0;  // first row of the part

@@ -85,8 +85,17 @@ FileMap& FileMap::operator=(FileMap&& other) noexcept {
   return *this;
 }
 
+namespace {
+constexpr uintptr_t kPage = 4096;  // larger pages make the calls fail, which does no harm
+}
+
+void fetch_mapped(std::span<const uint8_t> part) {
+  const auto begin = reinterpret_cast<uintptr_t>(part.data()) / kPage * kPage,
+             end = reinterpret_cast<uintptr_t>(part.data() + part.size());
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
+}
+
 void release_mapped(std::span<const uint8_t> part) {
-  constexpr uintptr_t kPage = 4096;  // larger pages make the call fail, which does no harm
   const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + kPage - 1) / kPage * kPage,
              end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / kPage * kPage;
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);

@@ -28,6 +28,8 @@ class FileMap {
   size_t size_ = 0;
 };
 
+/// Asks for a part of a map to be read from the file while other things happen. Any thread.
+void fetch_mapped(std::span<const uint8_t> part);
 /// Gives back the memory of a part of a map; reading it again fetches it from the file. Any thread.
 void release_mapped(std::span<const uint8_t> part);
 

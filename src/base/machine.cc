@@ -7,11 +7,13 @@
 #include <fstream>
 #include <thread>
 
+#include "base/control_group.h"
+
 namespace tessera {
 namespace {
 
-int64_t meminfo_bytes(const std::string& wanted) {
-  std::ifstream info("/proc/meminfo");
+int64_t meminfo_bytes(const std::string& root, const std::string& wanted) {
+  std::ifstream info(root + "/proc/meminfo");
   std::string key, unit;
   for (int64_t kib = 0; info >> key >> kib; std::getline(info, unit))
     if (key == wanted) return kib * 1024;
@@ -34,11 +36,12 @@ int cpu_cores() {
 }
 
 int64_t memory_bytes() {
-  return meminfo_bytes("MemTotal:");
+  return meminfo_bytes("", "MemTotal:");
 }
 
-int64_t available_memory_bytes() {
-  return meminfo_bytes("MemAvailable:");
+int64_t available_memory_bytes(const std::string& root) {
+  const int64_t machine = meminfo_bytes(root, "MemAvailable:"), group = control_group_available_bytes(root);
+  return group < 0 ? machine : machine == 0 ? group : std::min(machine, group);
 }
 
 int64_t last_level_cache_bytes() {

@@ -6,9 +6,11 @@
 namespace tessera {
 
 std::string cpu_name();  // "AMD EPYC"
-int cpu_cores();         // at least 1
+int cpu_cores();         // hardware threads; at least 1
 int64_t memory_bytes();
-int64_t available_memory_bytes();  // what can be taken without swapping
+/// What can be taken without swapping, of the machine and of this process's control group. `root`: "" or, for
+/// tests, a folder with sys/ and proc/.
+int64_t available_memory_bytes(const std::string& root = "");
 int64_t last_level_cache_bytes();
 int64_t peak_rss_bytes();  // of this process, until now
 

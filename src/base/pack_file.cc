@@ -22,6 +22,13 @@ struct Header {
   int64_t file_bytes = 0;
 };
 
+constexpr uint64_t kHashStart = 0xcbf29ce484222325;
+
+uint64_t hash(uint64_t h, std::string_view bytes) {  // FNV-1a
+  for (const char c : bytes) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return h;
+}
+
 }  // namespace
 
 std::unique_ptr<PackFile> PackFile::open(const std::string& path, uint64_t key, int64_t max_bytes,
@@ -92,6 +99,21 @@ void PackFile::finish() {
   if (ftruncate(descriptor_, used_bytes_) != 0) return;
   if (pwrite(descriptor_, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return;
   if (rename(part_path_.c_str(), path_.c_str()) == 0) part_path_.clear();
+}
+
+std::optional<PackFileName> name_pack_file(const std::string& directory, const std::string& stem,
+                                           const std::vector<std::string>& sources, uint64_t layout_version) {
+  uint64_t name = kHashStart, key = kHashStart + layout_version;
+  for (const std::string& source : sources) {
+    std::error_code failed;
+    const auto absolute = std::filesystem::canonical(source, failed);
+    const auto changed = std::filesystem::last_write_time(source, failed).time_since_epoch().count();
+    if (failed) return {};
+    const auto bytes = std::filesystem::file_size(source, failed);
+    name = hash(name, absolute.string());
+    key = hash(key, fmt::format("{}:{}:{};", absolute.string(), bytes, changed));
+  }
+  return PackFileName{fmt::format("{}/{}-{:016x}.pack", directory, stem, name), key};
 }
 
 }  // namespace tessera

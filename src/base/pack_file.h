@@ -3,7 +3,9 @@
 // when whole.
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace tessera {
 
@@ -39,5 +41,16 @@ class PackFile {
   int64_t mapped_bytes_ = 0, used_bytes_ = 0;
   bool filled_ = false;
 };
+
+struct PackFileName {
+  std::string path;
+  uint64_t key = 0;
+};
+
+/// What data derived from `sources` are kept as: one path for the same source paths, so that a source that
+/// changes replaces its own; a key of the sources' paths, sizes and times and of `layout_version`. Empty when
+/// a source cannot be looked at.
+std::optional<PackFileName> name_pack_file(const std::string& directory, const std::string& stem,
+                                           const std::vector<std::string>& sources, uint64_t layout_version);
 
 }  // namespace tessera

@@ -1,6 +1,5 @@
 #include "base/thread_pool.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -27,6 +26,8 @@ uint64_t next_of(uint64_t ticket) {
 inline void pause_cpu() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");  // "yield" does nothing on most cores: the wait would be a few µs
 #endif
 }
 
@@ -46,8 +47,8 @@ bool wait_a_while(const Ready& ready) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+ThreadPool::ThreadPool(int threads, ThreadPlacement placement) : placement_(std::move(placement)) {
+  if (threads <= 0) threads = read_cpu_topology().threads();
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -99,6 +100,10 @@ void ThreadPool::take_items(int worker) {
 }
 
 void ThreadPool::work(int worker) {
+  if (static_cast<size_t>(worker) < placement_.cpus.size())
+    pin_thread(
+        placement_.cpus[static_cast<size_t>(worker)]);  // refused: the system places it, which is only slower
+  const InterleavedMemory interleaved(placement_.memory_nodes);
   uint64_t seen = 0;
   const auto ready = [&] { return stop_ || generation_of(ticket_.load(std::memory_order_acquire)) != seen; };
   for (;;) {

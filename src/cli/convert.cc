@@ -1,27 +1,9 @@
 // tessera convert: a model in another container.
-#include <fmt/format.h>
-
 #include "cli/command.h"
-#include "cli/terminal.h"
 #include "cli/write_report.h"
 #include "tessera/tessera.h"
 
 namespace tessera::cli {
-namespace {
-
-int run_convert(ConvertOptions options) {
-  WriteReport report;
-  {
-    Progress progress("converting");
-    options.on_progress = [&](double fraction) { progress.update(fraction); };
-    report = convert(options);
-  }
-  print_write_report(report, options.out);
-  return kExitOk;
-}
-
-}  // namespace
-
 void add_convert(CLI::App& app, Action& action) {
   auto& command = add_command(
       app, "convert", "Write a model as Hugging Face, MLX or GGUF, without loss where there is a way.",
@@ -63,7 +45,8 @@ void add_convert(CLI::App& app, Action& action) {
   command.add_option("-t,--threads", options->threads, "threads (default: one per core)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  command.callback([options, &action] { action = [options] { return run_convert(*options); }; });
+  command.callback(
+      [options, &action] { action = [options] { return write_model(*options, "converting", convert); }; });
 }
 
 }  // namespace tessera::cli

@@ -19,7 +19,7 @@ using nlohmann::json;
 struct InspectFlags {
   std::string model, mmproj, image, out;
   MediaFlags media;
-  int64_t context_tokens = 0;
+  EngineOptions engine;  // what the KV cache's size depends on
   bool as_json = false;
 };
 
@@ -48,7 +48,7 @@ int inspect(InspectFlags& flags) {
     seen = see(flags);
   }
   if (flags.as_json) {
-    json report = info ? model_report_json(*info, flags.context_tokens) : json::object();
+    json report = info ? model_report_json(*info, memory_need(*info, flags.engine)) : json::object();
     if (seen) {
       report["image"] = {{"file", flags.image},
                          {"description", seen->description},
@@ -59,7 +59,7 @@ int inspect(InspectFlags& flags) {
     write_out(report.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
     return kExitOk;
   }
-  if (info) write_out(model_report(*info, flags.context_tokens));
+  if (info) write_out(model_report(*info, memory_need(*info, flags.engine)));
   if (seen) {
     write_out(fmt::format("{}{}\n  {} (of at most {})\n  what the model sees: {}\n", info ? "\n" : "",
                           flags.image, seen->description, seen->budget, seen->png));
@@ -84,9 +84,10 @@ void add_inspect(CLI::App& app, Action& action) {
       ->type_name("");
   add_model_flag(command, flags->model);
   add_mmproj_flag(command, flags->mmproj);
-  command.add_option("-c,--ctx", flags->context_tokens, "size the KV cache for this many tokens")
+  command.add_option("-c,--ctx", flags->engine.context_tokens, "size the KV cache for this many tokens")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  add_kv_flag(command, flags->engine.kv);
   command.add_option("--image", flags->image, "picture to cut into patches")->type_name("FILE");
   command
       .add_option("--budget", flags->media.image_budget,

@@ -13,12 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kDefaultContextTokens = 8192;
-
-int64_t context_of(const ModelInfo& info, int64_t context_tokens) {
-  return context_tokens > 0 ? context_tokens : std::min<int64_t>(info.max_context, kDefaultContextTokens);
-}
-
 /// "5 sliding + 1 global" for layers [0, count)
 std::string runs(const std::vector<LayerInfo>& layers, size_t count) {
   std::string text;
@@ -62,8 +56,7 @@ std::string layer_pattern(const std::vector<LayerInfo>& layers) {
   return runs(layers, count);
 }
 
-std::string model_report(const ModelInfo& info, int64_t context_tokens) {
-  const int64_t context = context_of(info, context_tokens);
+std::string model_report(const ModelInfo& info, const MemoryNeed& need) {
   int64_t layer_parameters = 0;
   for (const auto& layer : info.layers) layer_parameters += layer.parameters;
 
@@ -95,11 +88,19 @@ std::string model_report(const ModelInfo& info, int64_t context_tokens) {
                 fmt::format("{} parameters, {}", short_count(type.parameters), short_bytes(type.bytes)));
   }
 
-  const int64_t kv_bytes = info.kv_bytes(context);
-  text += fmt::format("\nMemory at {} tokens of context (--ctx)\n", grouped(context));
-  text += row("weights", short_bytes(info.weight_bytes));
-  text += row("KV cache", short_bytes(kv_bytes), "sliding layers keep their window only");
-  text += row("together", short_bytes(info.weight_bytes + kv_bytes));
+  text += fmt::format("\nMemory at {} tokens of context (--ctx)\n", grouped(need.context_tokens));
+  text += row("weights", short_bytes(need.weight_bytes));
+  text += row("KV cache", short_bytes(need.kv_bytes), "sliding layers keep their window only");
+  text += row("work space", short_bytes(need.work_bytes), "the longest step, one row of logits, the program");
+  text += row("together", short_bytes(need.total_bytes()));
+  if (need.available_bytes > 0)
+    text +=
+        row("available here", short_bytes(need.available_bytes), need.fits() ? "it fits" : "it does not fit");
+  text += fmt::format(
+      "  {}\n", need.largest_context == 0 ? "no context fits: a quantised model is smaller (tessera quantize)"
+                : need.largest_context >= info.max_context
+                    ? "the model's whole context fits"
+                    : fmt::format("the largest context that fits: {}", grouped(need.largest_context)));
 
   text += fmt::format(
       "\nTokenizer\n  {} entries, {} merges, {} control tokens; ends at {}; never chosen {}\n",
@@ -112,8 +113,7 @@ std::string model_report(const ModelInfo& info, int64_t context_tokens) {
   return text;
 }
 
-json model_report_json(const ModelInfo& info, int64_t context_tokens) {
-  const int64_t context = context_of(info, context_tokens), kv_bytes = info.kv_bytes(context);
+json model_report_json(const ModelInfo& info, const MemoryNeed& need) {
   json layers = json::array(), dtypes = json::array();
   for (const auto& l : info.layers) {
     layers.push_back({{"kind", l.sliding ? "sliding" : "global"},
@@ -152,10 +152,14 @@ json model_report_json(const ModelInfo& info, int64_t context_tokens) {
             {"total", info.total_parameters}}},
           {"dtypes", std::move(dtypes)},
           {"memory",
-           {{"context_tokens", context},
-            {"weight_bytes", info.weight_bytes},
-            {"kv_bytes", kv_bytes},
-            {"total_bytes", info.weight_bytes + kv_bytes}}},
+           {{"context_tokens", need.context_tokens},
+            {"weight_bytes", need.weight_bytes},
+            {"kv_bytes", need.kv_bytes},
+            {"work_bytes", need.work_bytes},
+            {"total_bytes", need.total_bytes()},
+            {"available_bytes", need.available_bytes},
+            {"fits", need.fits()},
+            {"largest_context", need.largest_context}}},
           {"tokenizer",
            {{"entries", info.vocab_entries},
             {"merges", info.merges},

@@ -7,9 +7,8 @@
 
 namespace tessera::cli {
 
-/// `context_tokens` 0: the smaller of the model's maximum and 8,192, as Engine::load takes it.
-std::string model_report(const ModelInfo& info, int64_t context_tokens);
-nlohmann::json model_report_json(const ModelInfo& info, int64_t context_tokens);
+std::string model_report(const ModelInfo& info, const MemoryNeed& need);
+nlohmann::json model_report_json(const ModelInfo& info, const MemoryNeed& need);
 
 /// "8 x (5 sliding + 1 global)", "3 sliding + 1 global", …
 std::string layer_pattern(const std::vector<LayerInfo>& layers);

@@ -48,7 +48,7 @@ void add_chunk_flag(CLI::App& command, EngineFlags& flags) {
 
 void add_compute_flags(CLI::App& command, EngineFlags& flags) {
   auto& o = flags.options;
-  add_engine_flag(command, "-t,--threads", o.threads, "threads (default: one per core)")
+  add_engine_flag(command, "-t,--threads", o.threads, "threads (default: one per physical core)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   add_engine_flag(command, "--backend", o.backend,
@@ -56,14 +56,23 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
       ->type_name("NAME")
       ->check(CLI::IsMember({"auto", "cuda", "cpu", "ref"}));
   add_engine_flag(command, "--isa", o.isa,
-                  "instruction set: portable, avx2, avxvnni or avx512 (default: the best of this CPU)")
+                  "instruction set: portable, avx2, avxvnni, avx512 or neon (default: the best of this CPU)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512"}));
+      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512", "neon"}));
   command
       .add_flag("--no-pack", flags.no_pack,
                 "do not keep packed weights for the next start (~/.cache/tessera)")
       ->group("Engine");
-  add_engine_flag(command, "--kv", o.kv,
+  command.add_flag("--pin", o.pin_threads, "keep each thread on a core of its own")->group("Engine");
+  command
+      .add_flag("--mlock", o.lock_memory,
+                "take weights and KV cache at once and never let them be swapped out")
+      ->group("Engine");
+  add_kv_flag(command, o.kv);
+}
+
+void add_kv_flag(CLI::App& command, std::string& kv) {
+  add_engine_flag(command, "--kv", kv,
                   "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models and on cuda, else f32)")
       ->type_name("TYPE")
       ->check(CLI::IsMember({"f32", "bf16", "q8_0"}));

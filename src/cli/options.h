@@ -13,15 +13,16 @@ namespace tessera::cli {
 /// -m/--model; "" = the default model (model_path.h).
 void add_model_flag(CLI::App& command, std::string& model);
 
-/// --ctx --chunk --threads --backend --isa --kv --no-pack --mmproj
+/// --ctx --chunk --threads --backend --isa --kv --no-pack --pin --mlock --mmproj
 struct EngineFlags {
   EngineOptions options;
   bool no_pack = false;
 };
 void add_engine_flags(CLI::App& command, EngineFlags& flags);
 void add_chunk_flag(CLI::App& command, EngineFlags& flags);  // --chunk alone
-void add_compute_flags(CLI::App& command,
-                       EngineFlags& flags);  // --threads --backend --isa --kv --no-pack alone
+/// --threads --backend --isa --kv --no-pack --pin --mlock alone
+void add_compute_flags(CLI::App& command, EngineFlags& flags);
+void add_kv_flag(CLI::App& command, std::string& kv);  // --kv alone
 
 /// --mmproj, for commands that load or look at a model.
 void add_mmproj_flag(CLI::App& command, std::string& mmproj);

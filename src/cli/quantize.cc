@@ -1,27 +1,9 @@
 // tessera quantize: a model as GGUF.
-#include <fmt/format.h>
-
 #include "cli/command.h"
-#include "cli/terminal.h"
 #include "cli/write_report.h"
 #include "tessera/tessera.h"
 
 namespace tessera::cli {
-namespace {
-
-int run_quantize(QuantizeOptions options) {
-  WriteReport report;
-  {
-    Progress progress("quantising");
-    options.on_progress = [&](double fraction) { progress.update(fraction); };
-    report = quantize(options);
-  }
-  print_write_report(report, options.out);
-  return kExitOk;
-}
-
-}  // namespace
-
 void add_quantize(CLI::App& app, Action& action) {
   auto& command = add_command(
       app, "quantize", "Write a model as GGUF, its matrices in fewer bits.", "MODEL OUT --type TYPE",
@@ -54,7 +36,8 @@ void add_quantize(CLI::App& app, Action& action) {
   command.add_option("-t,--threads", options->threads, "threads (default: one per core)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  command.callback([options, &action] { action = [options] { return run_quantize(*options); }; });
+  command.callback(
+      [options, &action] { action = [options] { return write_model(*options, "quantising", quantize); }; });
 }
 
 }  // namespace tessera::cli

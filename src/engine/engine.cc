@@ -1,19 +1,18 @@
 // Loading: path → config, tokenizer, tensors → backend → model, with the memory it takes checked first.
 #include <algorithm>
-#include <filesystem>
 
+#include "base/cpu_topology.h"
 #include "base/error.h"
-#include "base/machine.h"
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
+#include "engine/memory_need.h"
 #include "engine/memory_plan.h"
 #include "engine/model_info.h"
 #include "engine/model_source.h"
+#include "engine/packed_weights.h"
 
 namespace tessera {
 namespace {
-
-constexpr int64_t kDefaultContext = 8192;
 
 EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInfo& info,
                       std::string& why_not_cuda) {
@@ -21,10 +20,10 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
     throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose auto, cuda, cpu or ref", o.backend);
   if (o.threads < 0 || o.threads > 1024)
     throw_error(ErrorKind::kBadRequest, "threads is {}, expected 0 … 1024", o.threads);
-  if (o.threads == 0) o.threads = cpu_cores();
+  if (o.threads == 0) o.threads = read_cpu_topology().threads();
   if (o.chunk_tokens < 1 || o.chunk_tokens > 16384)
     throw_error(ErrorKind::kBadRequest, "chunk is {} tokens, expected 1 … 16384", o.chunk_tokens);
-  if (o.context_tokens == 0) o.context_tokens = std::min<int64_t>(config.max_context, kDefaultContext);
+  if (o.context_tokens == 0) o.context_tokens = default_context(config.max_context);
   if (o.context_tokens < 16 || o.context_tokens > config.max_context)
     throw_error(ErrorKind::kBadRequest, "context is {} tokens, expected 16 … {} (the model's maximum)",
                 o.context_tokens, config.max_context);
@@ -36,38 +35,6 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
   if (o.backend == "cuda" && o.kv == "q8_0")
     throw_error(ErrorKind::kBadRequest, "kv q8_0: the cuda backend keeps K and V in bf16 or f32");
   return o;
-}
-
-// Packing a smaller model takes less than a second.
-constexpr int64_t kMinPackFileBytes = int64_t{1} << 30;
-
-uint64_t hash(uint64_t h, std::string_view bytes) {  // FNV-1a
-  for (const char c : bytes) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  return h;
-}
-
-// One file for each model path, so that a model that changes replaces its own; the key says whether it is
-// this model's.
-std::unique_ptr<PackFile> open_pack_file(const std::string& directory, const TensorStore& store,
-                                         ModelInfo& info) {
-  if (directory.empty() || info.weight_bytes < kMinPackFileBytes) return nullptr;
-  uint64_t name = 0xcbf29ce484222325, key = name + kCpuPackVersion;
-  for (const std::string& path : store.paths()) {
-    std::error_code failed;
-    const auto absolute = std::filesystem::canonical(path, failed);
-    const auto changed = std::filesystem::last_write_time(path, failed).time_since_epoch().count();
-    if (failed) return nullptr;
-    name = hash(name, absolute.string());
-    key = hash(
-        key, fmt::format("{}:{}:{};", absolute.string(), std::filesystem::file_size(path, failed), changed));
-  }
-  const std::string stem = std::filesystem::path(info.path).stem().string();
-  std::string why;
-  auto file = PackFile::open(fmt::format("{}/{}-{:016x}.pack", directory, stem, name), key,
-                             info.weight_bytes + info.weight_bytes / 50 + (int64_t{64} << 20), why);
-  if (!file)
-    info.note += fmt::format("{}packed weights are not kept: {}", info.note.empty() ? "" : "; ", why);
-  return file;
 }
 
 }  // namespace
@@ -83,16 +50,21 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   info.mmproj = source.mmproj;
   info.note = source.note;
   options = resolve(wanted, config, info, why_not_cuda);
-  check_memory(config, info, options);
+  if (options.backend == "cuda")
+    check_card(config, info, options);
+  else
+    check_memory(config.path, memory_need(info, options));
   if (options.backend == "ref") {
     backend = make_ref_backend();
   } else if (options.backend == "cuda") {
     options.pack_dir = "";
+    options.lock_memory = false;  // a card's memory is never swapped out
     backend = make_cuda_backend({.device = 0, .exact = options.kv == "f32"});
   } else {
-    std::unique_ptr<PackFile> packed = open_pack_file(options.pack_dir, store, info);
+    std::unique_ptr<PackFile> packed = open_packed_weights(options.pack_dir, store, info);
     options.pack_dir = packed ? packed->path() : "";
-    backend = make_cpu_backend(options.threads, options.isa, std::move(packed));
+    backend = make_cpu_backend(options.threads, options.isa, std::move(packed),
+                               {.pin = options.pin_threads, .lock_memory = options.lock_memory});
   }
   model = bind_model(config, store, *backend, options.on_progress);
   const int64_t rows = max_step_tokens();

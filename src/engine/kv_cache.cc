@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/memory_lock.h"
 
 namespace tessera {
 namespace {
@@ -22,7 +23,7 @@ KvType kv_type(const std::string& name) {
 }
 
 KvCache::KvCache(Backend& backend, const Model& model, KvType type, int64_t sequences, int64_t context_tokens,
-                 int64_t max_step_tokens)
+                 int64_t max_step_tokens, bool locked)
     : window_(model.config.window) {
   // The first row of a step sees window - 1 positions before it, while the step's last row is already
   // written. One more block: a step need not start at a block's edge.
@@ -39,7 +40,10 @@ KvCache::KvCache(Backend& backend, const Model& model, KvType type, int64_t sequ
     const bool sliding = l.shape.window > 0;
     const int64_t blocks = sequences * (sliding ? ring : pages);
     const int64_t bytes = blocks * l.shape.kv_heads * kv_block_bytes(type, l.shape.head_dim);
-    for (int i = 0; i < 2; ++i) memory_.push_back(backend.allocate(bytes));
+    for (int i = 0; i < 2; ++i) {
+      memory_.push_back(backend.allocate(bytes));
+      if (locked) lock_memory(memory_.back().get(), bytes);
+    }
     KvLayer kv;
     kv.k = static_cast<uint8_t*>(memory_[memory_.size() - 2].get());
     kv.v = static_cast<uint8_t*>(memory_.back().get());

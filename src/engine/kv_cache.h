@@ -18,8 +18,9 @@ class KvCache {
  public:
   /// Room for `sequences` conversations of `context_tokens`; steps of at most `max_step_tokens` rows a
   /// sequence. Memory is committed as positions are written. Throws Error(kTooLarge).
+  /// `locked`: taken at once and never swapped out.
   KvCache(Backend& backend, const Model& model, KvType type, int64_t sequences, int64_t context_tokens,
-          int64_t max_step_tokens);
+          int64_t max_step_tokens, bool locked = false);
 
   const std::vector<KvLayer>& layers() const { return layers_; }
   /// Whether a sequence that has written positions [0, written) can go on from `position` (<= written): the

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/machine.h"
 #include "engine/engine_impl.h"
 
 namespace tessera {
@@ -53,25 +52,15 @@ std::string choose_backend(const ModelConfig& config, const ModelInfo& info, con
   return "cpu";
 }
 
-void check_memory(const ModelConfig& config, const ModelInfo& info, const EngineOptions& o) {
-  if (o.backend == "cuda") {
-    const CardPlan plan = card_plan(config, info, o);
-    if (plan.sum() > plan.free)
-      throw_error(
-          ErrorKind::kTooLarge,
-          "{}: weights {} MiB + KV cache {} MiB at {} tokens + activations {} MiB + workspaces {} MiB "
-          "= {} MiB, {} has {} MiB free; use a smaller model, --ctx, or --backend cpu",
-          config.path, plan.weights / kMiB, plan.kv / kMiB, o.context_tokens, plan.scratch / kMiB,
-          kCardWorkspace / kMiB, plan.sum() / kMiB, cuda_card(0).name, plan.free / kMiB);
-    return;
-  }
-  const int64_t kv = info.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv), have = available_memory_bytes();
-  const int64_t weights = o.backend == "ref" ? info.total_parameters * 4 : info.weight_bytes;
-  if (have > 0 && weights + kv > have)
-    throw_error(ErrorKind::kTooLarge,
-                "{}: weights {} MiB + KV cache {} MiB at {} tokens = {} MiB, this machine has {} MiB "
-                "available; use a smaller model or --ctx",
-                config.path, weights / kMiB, kv / kMiB, o.context_tokens, (weights + kv) / kMiB, have / kMiB);
+void check_card(const ModelConfig& config, const ModelInfo& info, const EngineOptions& o) {
+  const CardPlan plan = card_plan(config, info, o);
+  if (plan.sum() <= plan.free) return;
+  throw_error(
+      ErrorKind::kTooLarge,
+      "{}: weights {} MiB + KV cache {} MiB at {} tokens + activations {} MiB + workspaces {} MiB = {} "
+      "MiB, {} has {} MiB free; use a smaller model, --ctx, or --backend cpu",
+      config.path, plan.weights / kMiB, plan.kv / kMiB, o.context_tokens, plan.scratch / kMiB,
+      kCardWorkspace / kMiB, plan.sum() / kMiB, cuda_card(0).name, plan.free / kMiB);
 }
 
 }  // namespace tessera

@@ -1,5 +1,6 @@
 #pragma once
-// What a load will take, before it takes it: on the host or on a card.
+// What a load takes on a card, before it takes it (on the host: memory_need.h), and which backend that
+// leaves.
 #include "model/config.h"
 #include "tessera/tessera.h"
 
@@ -13,8 +14,8 @@ int64_t max_logit_rows(const ModelConfig& config, const EngineOptions& options, 
 std::string choose_backend(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options,
                            std::string& why);
 
-/// Throws Error(kTooLarge) with the arithmetic when weights, KV cache and activations exceed what is free,
-/// Error(kDevice) when there is no card. `options`: resolved.
-void check_memory(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options);
+/// Throws Error(kTooLarge) with the arithmetic when weights, KV cache and activations exceed what is free on
+/// the card, Error(kDevice) when there is none. `options`: resolved.
+void check_card(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options);
 
 }  // namespace tessera

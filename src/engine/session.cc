@@ -114,7 +114,7 @@ Reply Session::Impl::generate(const GenerateOptions& options,
   const std::lock_guard turn(parts.turn);
   if (!kv)
     kv = std::make_unique<KvCache>(*parts.backend, parts.model, kv_type(parts.options.kv), 1, context,
-                                   parts.max_step_tokens());
+                                   parts.max_step_tokens(), parts.options.lock_memory);
 
   ReplyParser parser(parts.tokenizer, starts_in_thought());
   StopStrings stops(options.stop);

@@ -10,7 +10,7 @@ Stepper::Stepper(EngineImpl& engine, Sequence& sequence)
     : engine_(&engine),
       sequence_(&sequence),
       kv_(*engine.backend, engine.model, kv_type(engine.options.kv), 1, engine.options.context_tokens,
-          engine.max_step_tokens()) {}
+          engine.max_step_tokens(), engine.options.lock_memory) {}
 
 void Stepper::step(Backend& with, int64_t begin, int64_t end, int64_t logit_rows) {
   EngineImpl& e = *engine_;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/file_map.h"
 #include "format/affine.h"
 #include "format/blocks.h"
 #include "model/model.h"
@@ -144,6 +145,7 @@ class Binder {
           read_block_row(t.type, t.bytes.data() + row * row_bytes(t.type, cols), cols, out);
         };
       }
+      p.fetch = [&t] { fetch_mapped(t.bytes); };
       return p;
     }
     const std::string module = name.substr(0, name.size() - std::string("weight").size());
@@ -163,6 +165,7 @@ class Binder {
     p.read_quant = [&t, scales, biases, bits = bits, group = group, cols](int64_t row, const QuantRow& out) {
       read_affine_row(t, *scales, *biases, bits, group, cols, row, out);
     };
+    p.fetch = [&t] { fetch_mapped(t.bytes); };
     return p;
   }
 

@@ -139,7 +139,7 @@ ModelConfig ModelConfig::load(const std::string& directory) {
   if (vision) read_vision(*vision, config);
   if (audio) read_audio(*audio, config);
   read_media_ids(top, vision.has_value(), audio.has_value(), config);
-  read_quantization(top, config);
+  check_quantization(top);
 
   const std::string generation_path = directory + "/generation_config.json";
   const Json generation =

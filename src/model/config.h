@@ -3,7 +3,6 @@
 // GGUF's metadata.
 // Every value is checked; what a file leaves out is derived or has the published default.
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -20,11 +19,6 @@ struct LayerConfig {
   bool sliding = true;
   int kv_heads = 0, head_dim = 0;
   bool v_is_k = false;  // what the config says; the tensor list decides (bind)
-};
-
-/// MLX affine quantisation of one module. bits 0: not quantised.
-struct AffineConfig {
-  int bits = 0, group = 0;
 };
 
 struct ModelConfig {
@@ -52,14 +46,6 @@ struct ModelConfig {
   int image_budget = 280, video_budget = 70, video_frames = 32;
   float temperature = 1.0F, top_p = 0.95F;
   int top_k = 64;
-  // quantisation of the file (MLX)
-  AffineConfig affine_default;  // bits 0: none
-  std::map<std::string, AffineConfig>
-      affine_of;  // overrides by module path as the file spells it; bits 0: false
-
-  /// How a module is quantised if it has .scales: its override, else affine_default. `canonical_module`: the
-  /// canonical tensor name without ".weight" ("model.language_model.layers.0.mlp.up_proj").
-  AffineConfig affine_for(std::string_view canonical_module) const;
 
   /// Throws Error(kIo | kBadModel) naming file, key, found, expected.
   static ModelConfig load(const std::string& directory);

@@ -24,6 +24,6 @@ float embed_scale_of(int hidden);
 
 /// "quantization" / "quantization_config" at the top of config.json. Throws Error(kBadModel) for modes other
 /// than affine.
-void read_quantization(const JsonFields& top, ModelConfig& config);
+void check_quantization(const JsonFields& top);
 
 }  // namespace tessera

@@ -53,6 +53,18 @@ TEST(CliRun, TheSeedAndTemperatureZeroDecide) {
   EXPECT_EQ(text({"hi", "-n", "16", "--top-k", "1"}), text({"hi", "-n", "16", "--temp", "0"}));
 }
 
+TEST(CliRun, PinnedThreadsAndLockedMemoryDoNotChangeTheAnswer) {
+  const std::string text = run_json({"hi", "-n", "16"})["text"];
+  EXPECT_EQ(run_json({"hi", "-n", "16", "--pin", "--threads", "2"})["text"], text);
+  const Outcome locked =
+      tessera({"run", "-m", kTiny, "hi", "-n", "16", "--seed", "7", "--json", "--mlock", "--ctx", "64"});
+  if (locked.exit_code == 0) {
+    EXPECT_EQ(json::parse(locked.out)["text"], text);
+  } else {  // this user may not lock as much
+    EXPECT_NE(locked.err.find("RLIMIT_MEMLOCK"), std::string::npos) << locked.err;
+  }
+}
+
 TEST(CliRun, ThreadsAndChunksDoNotChangeTheAnswer) {
   const auto text = [](const std::vector<std::string>& more) {
     return run_json(more)["text"].get<std::string>();

@@ -53,7 +53,7 @@ TEST(CliInspect, TheTinyModel) {
   const Outcome outcome = tessera({"inspect", kTiny});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   for (const char* words : {"12 layers: 2 x (5 sliding + 1 global)", "hidden 64", "BF16", "KV cache",
-                            "V is K", "Tokenizer", "vision tower"}) {
+                            "V is K", "Tokenizer", "vision tower", "available here", "whole context fits"}) {
     EXPECT_NE(outcome.out.find(words), std::string::npos) << words << " in:\n" << outcome.out;
   }
 }
@@ -74,7 +74,14 @@ TEST(CliInspect, JsonAddsUp) {
   EXPECT_EQ(report["memory"]["context_tokens"], 1000);
   EXPECT_GT(report["memory"]["kv_bytes"], 0);
   const json longer = json::parse(tessera({"inspect", kTiny, "--json", "--ctx", "2000"}).out);
-  EXPECT_GT(longer["memory"]["kv_bytes"], report["memory"]["kv_bytes"]);
+  const auto& memory = longer["memory"];
+  EXPECT_GT(memory["kv_bytes"], report["memory"]["kv_bytes"]);
+  EXPECT_EQ(memory["total_bytes"].get<int64_t>(), memory["weight_bytes"].get<int64_t>() +
+                                                      memory["kv_bytes"].get<int64_t>() +
+                                                      memory["work_bytes"].get<int64_t>());
+  EXPECT_EQ(memory["fits"], memory["total_bytes"] <= memory["available_bytes"]);
+  const json narrow = json::parse(tessera({"inspect", kTiny, "--json", "--ctx", "2000", "--kv", "bf16"}).out);
+  EXPECT_EQ(narrow["memory"]["kv_bytes"].get<int64_t>() * 2, memory["kv_bytes"].get<int64_t>());
 }
 
 TEST(CliInspect, WhatTheModelSeesOfAPicture) {

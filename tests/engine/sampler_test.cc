@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <random>
 
 namespace tessera {
 namespace {
@@ -78,6 +80,45 @@ TEST(Sampler, TemperatureSharpens) {
   };
   EXPECT_GT(firsts(0.25F), firsts(1.0F));
   EXPECT_GT(firsts(1.0F), firsts(4.0F));
+}
+
+// All candidates sorted, cut at k, then drawn as the sampler draws: what a faster choice of the k must equal.
+int32_t by_sorting_all(const Sampling& o, const std::vector<float>& logits, uint64_t seed, int64_t position) {
+  std::vector<std::pair<float, int32_t>> all;
+  for (size_t i = 0; i < logits.size(); ++i) all.emplace_back(-logits[i], static_cast<int32_t>(i));
+  std::sort(all.begin(), all.end());
+  if (o.temperature == 0) return all.front().second;
+  if (o.top_k > 0 && static_cast<size_t>(o.top_k) < all.size()) all.resize(static_cast<size_t>(o.top_k));
+  std::vector<float> sorted;  // the sampler sees the best ones alone, in order, and draws the same place
+  for (const auto& [negated, id] : all) sorted.push_back(-negated);
+  Sampling rest = o;
+  rest.top_k = 0;
+  return all[static_cast<size_t>(one(rest, sorted, seed, position))].second;
+}
+
+TEST(Sampler, TheBestKAreThoseOfAFullSort) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal(0, 5);
+  constexpr int64_t kVocab = 30011;
+  for (const bool ties : {false, true})
+    for (const int k : {1, 2, 64, 1000, 20000, 30010, 30011}) {
+      std::vector<float> logits(kVocab);
+      for (float& z : logits) z = ties ? std::round(normal(random)) : normal(random);
+      for (size_t i = 0; i < logits.size(); i += 3) logits[i] = -INFINITY;
+      for (const float temperature : {0.0F, 0.7F, 50.0F}) {
+        const Sampling o = with([&](Sampling& s) { s.top_k = k, s.top_p = 1, s.temperature = temperature; });
+        for (int64_t p = 0; p < 4; ++p)
+          EXPECT_EQ(one(o, logits, 11, p), by_sorting_all(o, logits, 11, p))
+              << "k " << k << (ties ? ", ties" : "") << ", temperature " << temperature << ", position " << p;
+      }
+    }
+  for (const bool ascending : {false, true}) {  // every logit beats those before it, or none does
+    std::vector<float> logits(kVocab);
+    for (size_t i = 0; i < logits.size(); ++i)
+      logits[i] = (ascending ? 1e-4F : -1e-4F) * static_cast<float>(i);
+    const Sampling o = with([](Sampling& s) { s.top_p = 1; });
+    for (int64_t p = 0; p < 20; ++p) EXPECT_EQ(one(o, logits, 3, p), by_sorting_all(o, logits, 3, p));
+  }
 }
 
 TEST(Sampler, Penalties) {

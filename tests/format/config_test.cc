@@ -6,6 +6,7 @@
 
 #include "support/published_config.h"
 #include "support/temp_dir.h"
+#include "tessera/tessera.h"
 
 namespace tessera {
 namespace {
@@ -90,7 +91,6 @@ TEST(config, the_published_12b) {
   EXPECT_EQ(c.audio_end, 258883);
   EXPECT_EQ(c.end_tokens, (std::vector<int32_t>{1, 106, 50}));
   EXPECT_EQ(c.suppressed_tokens, (std::vector<int32_t>{258883, 258882}));
-  EXPECT_EQ(c.affine_default.bits, 0);
 }
 
 TEST(config, embed_scale_is_rounded_to_bfloat16) {
@@ -293,18 +293,16 @@ TEST(config, mlx_quantisation) {
                             {"language_model.model.layers.0.mlp.up_proj", {{"bits", 8}, {"group_size", 64}}},
                             {"language_model.model.layers.1.mlp.up_proj", {{"bits", 6}}},
                             {"vision_embedder.patch_dense", false}};
-  const ModelConfig c = load(config);
-  EXPECT_EQ(c.affine_default.bits, 4);
-  EXPECT_EQ(c.affine_default.group, 32);
-  ASSERT_EQ(c.affine_of.size(), 3U);
-  EXPECT_EQ(c.affine_of.at("language_model.model.layers.0.mlp.up_proj").bits, 8);
-  EXPECT_EQ(c.affine_of.at("language_model.model.layers.0.mlp.up_proj").group, 64);
-  EXPECT_EQ(c.affine_of.at("language_model.model.layers.1.mlp.up_proj").group, 32);
-  EXPECT_EQ(c.affine_of.at("vision_embedder.patch_dense").bits, 0);
+  EXPECT_EQ(load(config).hidden, 3840);
+  auto bad = config;
+  bad["quantization"]["language_model.model.layers.1.mlp.up_proj"]["bits"] = 7;
+  EXPECT_THROW(load(bad), Error);
+  bad = config;
+  bad["quantization"]["group_size"] = 48;
+  EXPECT_THROW(load(bad), Error);
   config.erase("quantization");
   config["quantization_config"] = json::object();
-  EXPECT_EQ(load(config).affine_default.bits, 4) << "affine's own defaults";
-  EXPECT_EQ(load(config).affine_default.group, 64);
+  EXPECT_EQ(load(config).hidden, 3840) << "affine's own defaults";
 }
 
 }  // namespace

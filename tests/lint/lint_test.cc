@@ -104,7 +104,7 @@ TEST(Lint, LibrariesStayInTheirFolder) {
       {"libsw(scale|resample)/", "src/media/"},
       {"CLI/", "src/cli/"},
       {"histedit\\.h", "src/cli/"},
-      {"immintrin\\.h", "src/backend/cpu/"},
+      {"(immintrin|arm_neon)\\.h", "src/backend/cpu/"},
   };
   for (const auto& file : sources("src")) {
     for (const auto& line : lines_of(file)) {

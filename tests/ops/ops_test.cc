@@ -214,6 +214,13 @@ INSTANTIATE_TEST_SUITE_P(All, Ops, testing::ValuesIn(tested_backends()),
                          [](const auto& i) { return i.param.name; });
 
 #ifndef TESSERA_TEST_CUDA
+TEST(Backends, TheBestIsaOfThisCpuIsChosen) {
+  EXPECT_EQ(make_cpu_backend(1, "")->describe(), make_cpu_backend(1, isas().back())->describe());
+#if defined(__aarch64__)
+  EXPECT_THROW(make_cpu_backend(1, "avx2"), Error);
+#endif
+}
+
 TEST(Backends, UnknownIsaIsRefused) {
   EXPECT_THROW(make_cpu_backend(1, "mmx"), Error);
 }

@@ -9,20 +9,11 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "support/isas.h"
 #include "support/quant_matrix.h"
 
 namespace tessera {
 namespace {
-
-std::vector<std::string> isas() {
-  std::vector<std::string> out;
-  for (const char* isa : {"portable", "avx2", "avxvnni", "avx512"}) try {
-      make_cpu_backend(1, isa);
-      out.emplace_back(isa);
-    } catch (const Error&) {  // this CPU lacks it
-    }
-  return out;
-}
 
 // x as bytes, back as float: a scale for 32 inputs against 6 and 8 bits, for 256 against shorter ones.
 Values rounded(const Values& x, const QuantLayout& layout) {
@@ -176,7 +167,7 @@ TEST(QuantBytes, AreTheFiles) {
   EXPECT_EQ(cpu_quant_bytes(all[9].layout, 15360, 3840), n / 64 * 68);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, Quant, testing::ValuesIn(isas()),
+INSTANTIATE_TEST_SUITE_P(Isa, Quant, testing::ValuesIn(test::isas()),
                          [](const auto& param) { return param.param; });
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "support/isas.h"
 
 namespace tessera::test {
 
@@ -33,11 +34,7 @@ inline std::vector<Tested> tested_backends() {
           {"cuda_small_card", "", {.shared_bytes = 99 * 1024}}};
 #else
   std::vector<Tested> out;
-  for (const char* isa : {"portable", "avx2", "avxvnni", "avx512"}) try {
-      make_cpu_backend(1, isa);
-      out.push_back({isa, isa, {}});
-    } catch (const Error&) {  // this CPU lacks it
-    }
+  for (const std::string& isa : isas()) out.push_back({isa, isa, {}});
   return out;
 #endif
 }

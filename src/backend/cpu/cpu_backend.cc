@@ -13,7 +13,9 @@
 #include "backend/cpu/tiling.h"
 #include "backend/cpu/weights.h"
 #include "backend/host_memory.h"
+#include "base/cpu_topology.h"
 #include "base/error.h"
+#include "base/memory_lock.h"
 
 namespace tessera {
 namespace cpu {
@@ -28,13 +30,17 @@ const PackedWeight& packed(Weight w) {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int threads, const std::string& isa, std::unique_ptr<PackFile> packed)
+  CpuBackend(int threads, const std::string& isa, std::unique_ptr<PackFile> packed,
+             const CpuResources& resources)
       : kernels_(choose_kernels(isa)),
-        pool_(threads),
+        placement_(place_threads(read_cpu_topology(), threads, resources.pin)),
+        lock_memory_(resources.lock_memory),
+        pool_(threads, placement_),
         pack_file_(std::move(packed)),
         buffers_(static_cast<size_t>(pool_.threads())) {}
 
   Weight pack(const WeightSource& source) override {
+    const InterleavedMemory interleaved(placement_.memory_nodes);  // the workers have it, too
     weights_.push_back(pack_weight(source, pool_, [this](int64_t bytes) { return hold_packed(bytes); }));
     const PackedWeight& w = weights_.back();
     return {&w, w.rows, w.cols, w.segments.front().dtype};
@@ -176,6 +182,7 @@ class CpuBackend final : public Backend {
  private:
   void* hold(int64_t bytes) {
     memory_.push_back(allocate_host(bytes));
+    if (lock_memory_) lock_memory(memory_.back().get(), bytes);
     weight_bytes_ += bytes;
     return memory_.back().get();
   }
@@ -183,6 +190,7 @@ class CpuBackend final : public Backend {
   Held hold_packed(int64_t bytes) {
     if (pack_file_ != nullptr)
       if (uint8_t* data = pack_file_->take(bytes)) {
+        if (lock_memory_) lock_memory(data, bytes);
         weight_bytes_ += bytes;
         return {data, pack_file_->filled()};
       }
@@ -264,6 +272,8 @@ class CpuBackend final : public Backend {
   }
 
   const Kernels& kernels_;
+  const ThreadPlacement placement_;
+  const bool lock_memory_;
   ThreadPool pool_;
   std::unique_ptr<PackFile> pack_file_;
   bool pack_file_fits_ = true;
@@ -283,8 +293,9 @@ class CpuBackend final : public Backend {
 }  // namespace cpu
 
 std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,
-                                          std::unique_ptr<PackFile> packed) {
-  return std::make_unique<cpu::CpuBackend>(threads, isa, std::move(packed));
+                                          std::unique_ptr<PackFile> packed, const CpuResources& resources) {
+  if (threads <= 0) threads = read_cpu_topology().threads();
+  return std::make_unique<cpu::CpuBackend>(threads, isa, std::move(packed), resources);
 }
 
 }  // namespace tessera

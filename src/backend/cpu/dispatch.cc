@@ -2,6 +2,9 @@
 #include <fmt/ranges.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include <string>
@@ -35,6 +38,9 @@ std::vector<Isa> instruction_sets() {
           {"avxvnni", avxvnni_kernels, avxvnni},
           {"avx2", avx2_kernels, avx2},
           {"portable", portable_kernels, true}};
+#elif defined(__aarch64__)
+  const bool dot_product = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  return {{"neon", neon_kernels, dot_product}, {"portable", portable_kernels, true}};
 #else
   return {{"portable", portable_kernels, true}};
 #endif

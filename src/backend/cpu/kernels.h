@@ -89,6 +89,7 @@ const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avxvnni_kernels();
 const Kernels& avx512_kernels();
+const Kernels& neon_kernels();
 
 /// The best table for this CPU, or the one named. Throws Error(kBadRequest).
 const Kernels& choose_kernels(const std::string& isa);

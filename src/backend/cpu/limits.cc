@@ -6,6 +6,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace tessera::cpu {
@@ -66,9 +70,9 @@ uint64_t portable_read(const uint8_t* data, int64_t bytes, int streams) {
   return sum;
 }
 
-#if defined(__x86_64__)
-
 #define TS_TARGET(features) __attribute__((target(features)))
+
+#if defined(__x86_64__)
 
 // Without VNNI: bytes into pairs of 16 bits, those into 32 bits, one add; all on the chain, or chains would
 // share them.
@@ -117,6 +121,18 @@ bool has_avx_vnni() {
   return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 4)) != 0;
 }
 
+#elif defined(__aarch64__)
+
+#define TS_SDOT(acc, a, b) vdotq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b))
+#define TS_FMLA(acc, a, b) vfmaq_f32(acc, a, b)
+
+#if defined(__clang__)
+TS_PEAK(TS_TARGET("dotprod"), sdot, int32x4_t, int8_t, 3, -2, TS_SDOT)
+#else
+TS_PEAK(TS_TARGET("arch=armv8.2-a+dotprod"), sdot, int32x4_t, int8_t, 3, -2, TS_SDOT)
+#endif
+TS_PEAK(, fmla, float32x4_t, float, 0.5F, 0.25F, TS_FMLA)
+
 #endif
 
 }  // namespace
@@ -127,6 +143,8 @@ PeakLoop int8_peak() {
     return {"vpdpbusd zmm", kChains * 64 * 2, vnni512};
   if (has_avx_vnni()) return {"vpdpbusd ymm", kChains * 32 * 2, vnni256};
   if (has_avx2()) return {"vpmaddubsw ymm", kChains * 32 * 2, maddubs256};
+#elif defined(__aarch64__)
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) return {"sdot", kChains * 16 * 2, sdot};
 #endif
   return {"portable", kChains * 8 * 2, portable_int8};
 }
@@ -135,6 +153,8 @@ PeakLoop f32_peak() {
 #if defined(__x86_64__)
   if (has_avx512()) return {"vfmadd zmm", kChains * 16 * 2, fma512};
   if (has_avx2()) return {"vfmadd ymm", kChains * 8 * 2, fma256};
+#elif defined(__aarch64__)
+  return {"fmla", kChains * 4 * 2, fmla};
 #endif
   return {"portable", kChains * 4 * 2, portable_f32};
 }

@@ -70,13 +70,16 @@ PackedWeight pack_weight(const WeightSource& source, ThreadPool& pool,
     s.panel_bytes = s.shape.panel_bytes;
     const Held held = hold(s.panels() * s.panel_bytes);
     s.data = held.data;
-    if (!held.filled)
+    if (!held.filled) {
+      for (size_t i = run.first; i < run.last; ++i)
+        if (source.parts[i].fetch) source.parts[i].fetch();
       pack_quant(
           s.shape, s.rows,
           [&](int64_t row, const QuantRow& out) {
             run.read(row, out, scale_bytes, source.cols / kSuperBlock);
           },
           s.data, pool);
+    }
     w.segments.push_back(s);
   }
   if (!w.segments.empty()) return w;
@@ -86,7 +89,10 @@ PackedWeight pack_weight(const WeightSource& source, ThreadPool& pool,
   s.panel_bytes = packed_bytes(kPanel, w.cols, s.dtype);
   const Held held = hold(s.panels() * s.panel_bytes);
   s.data = held.data;
-  if (!held.filled) pack_panels(source, s.dtype, s.data, pool);
+  if (!held.filled) {
+    source.fetch();
+    pack_panels(source, s.dtype, s.data, pool);
+  }
   w.segments.push_back(s);
   return w;
 }

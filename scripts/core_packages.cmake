@@ -1,0 +1,17 @@
+# fmt, JSON and GoogleTest from Debian's headers and sources alone, for a CPU whose libraries are not installed. The two
+# folders are linked to because all of /usr/include would bring this machine's own system headers.
+set(header_folder ${CMAKE_BINARY_DIR}/headers)
+file(MAKE_DIRECTORY ${header_folder})
+foreach(name fmt nlohmann)
+  if(NOT EXISTS /usr/include/${name})
+    message(FATAL_ERROR "/usr/include/${name} is missing: install the packages of the group build, scripts/packages.txt")
+  endif()
+  file(CREATE_LINK /usr/include/${name} ${header_folder}/${name} SYMBOLIC)
+endforeach()
+add_library(fmt::fmt INTERFACE IMPORTED)
+target_include_directories(fmt::fmt INTERFACE ${header_folder})
+target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY)
+add_library(nlohmann_json::nlohmann_json INTERFACE IMPORTED)
+target_include_directories(nlohmann_json::nlohmann_json INTERFACE ${header_folder})
+set(INSTALL_GTEST OFF)
+add_subdirectory(/usr/src/googletest/googletest ${CMAKE_BINARY_DIR}/googletest EXCLUDE_FROM_ALL)
