@@ -151,13 +151,17 @@ struct MediaBudgets {
 MediaBudgets media_budgets(const std::string& path);
 
 struct EngineOptions {
-  std::string backend = "cpu";  // "cpu" or "ref" (scalar float32, slow: the oracle)
-  int threads = 0;              // 0: one per physical core that this process may use
-  int64_t context_tokens = 0;   // 0: the smaller of the model's maximum and 8,192
-  int chunk_tokens = 512;       // prefill step; a vision block is never split, whatever this is
+  /// "cuda": an NVIDIA card. "cpu". "ref": scalar float32, slow, the oracle. "auto": cuda where a card is
+  /// usable and the model fits on it, else cpu.
+  std::string backend = "auto";
+  int threads = 0;             // 0: one per physical core that this process may use
+  int64_t context_tokens = 0;  // 0: the smaller of the model's maximum and 8,192
+  int chunk_tokens = 512;      // prefill step; a vision block is never split, whatever this is
   /// "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" or "neon" to force one.
   std::string isa;
-  std::string kv;  // KV cache: "f32", "bf16" or "q8_0" (9 bits a value); "": ModelInfo::default_kv
+  /// KV cache: "f32", "bf16" or "q8_0" (9 bits a value; cpu only). "": ModelInfo::default_kv on cpu, bf16 on
+  /// cuda, where "f32" means float32 activations, too: exact and several times slower.
+  std::string kv;
   /// Folder where the first load of 1 GiB or more leaves packed weights for later loads to map. "": none.
   /// Engine::options() has the file's path here, or "".
   std::string pack_dir;
@@ -185,7 +189,9 @@ class Engine {
   ~Engine();
 
   const ModelInfo& info() const;
-  const EngineOptions& options() const;  // as resolved: threads, context_tokens and isa are filled in
+  const EngineOptions& options() const;  // as resolved: backend, threads and context_tokens are filled in
+  /// What computes, for people: "cpu avx512, 2 threads", "cuda NVIDIA H200".
+  std::string backend() const;
   EngineImpl& impl() const { return *impl_; }
 
  private:

@@ -38,12 +38,18 @@ struct MachineLimits {
     std::string unit;                        // the instruction: "vpdpbusd zmm"; "" where the CPU has none
     double one_thread = 0, all_threads = 0;  // per second; a multiply and an add are two operations
   };
-  int threads = 0;
+  int threads = 0;                // 0: the CPU was not measured
   int64_t read_buffer_bytes = 0;  // what was read: several times the last-level cache
   Rate read_bytes, int8_ops, f32_ops, bf16_ops;
+  std::string card;                               // "NVIDIA H200"; "": none was measured
+  double card_read_bytes = 0, card_bf16_ops = 0;  // per second
 };
 /// `threads` 0: one per core. Throws kTooLarge when there is no memory to read from.
 MachineLimits measure_limits(int threads = 0);
+/// Of the card alone. Throws kDevice when there is none.
+MachineLimits measure_card_limits();
+/// Why no card can be used; "" when one can.
+std::string why_no_card();
 
 /// One thing to time. Tokens are pseudo-random, nothing is sampled, and end tokens mean nothing.
 struct BenchTest {
@@ -51,6 +57,7 @@ struct BenchTest {
     kPrompt,    // `tokens` in chunks, nothing of them in the KV cache before
     kGenerate,  // `tokens` passes of one row, one after the other
     kRows,      // one pass of `tokens` rows, logits of all: what checking a drafter's tokens costs
+    kImage,     // a picture of `tokens` soft tokens (random patches) and 16 of text, to the first token
   };
   Kind kind = Kind::kPrompt;
   int tokens = 0;
@@ -68,7 +75,8 @@ struct BenchRun {
   double operations = 0;     // of one repeat: two for each parameter of a matrix and row that it multiplies
   int64_t weight_bytes = 0;  // of the weights that one pass over text reads
   bool integer_products =
-      false;  // weights are held in less than 12 bits a value: their products are of bytes
+      false;             // weights are held in less than 12 bits a value: their products are of bytes
+  bool on_card = false;  // limits are the card's
 };
 /// Waits for its turn on the engine. Throws kBadRequest for a test that cannot be run as stated.
 BenchRun bench(const Engine& engine, const BenchOptions& options);

@@ -2,8 +2,9 @@
 // Backend: every operation the model needs, cut at the seams where kernels fuse.
 //
 // ref is scalar and the oracle; cpu is threads and vectors. An operation is added only when model/ calls it.
-// All activations are [rows, cols] float32, row-major. Operations enqueue and do not fail; device faults
-// surface as Error(kDevice) at sync(). A backend is used by one thread at a time.
+// Activations are [rows, cols], row-major: float32, but what enters a product has activation_dtype().
+// Operations enqueue and do not fail; device faults surface as Error(kDevice) at sync() or read(). A backend
+// is used by one thread at a time.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,6 +19,17 @@
 #include "base/tensor.h"
 
 namespace tessera {
+
+/// A change of one logit before it is chosen from: z = (z > 0 ? z / repetition : z * repetition) - subtract.
+struct LogitEdit {
+  int32_t id = 0;
+  float repetition = 1, subtract = 0;  // infinity: never chosen
+};
+
+struct Candidate {
+  float logit = 0;
+  int32_t id = 0;
+};
 
 struct HeadShape {
   int64_t q_heads = 0, kv_heads = 0, head_dim = 0;
@@ -64,10 +76,28 @@ class Backend {
   virtual Weight pack(const WeightSource& source) = 0;
   /// A norm weight, bias or table that is read element by element: kept as float32, row-major.
   virtual Weight pack_plain(const WeightSource& source) = 0;
-  /// Zeroed activation memory, 64-byte aligned; untouched pages cost nothing. Freed when the handle dies.
+  /// Zeroed activation memory, 64-byte aligned; on the host, untouched pages cost nothing. Freed when the
+  /// handle dies. Only operations of this backend may touch it.
   virtual std::shared_ptr<void> allocate(int64_t bytes) = 0;
   /// All weights are packed: what is kept for the next start is complete.
   virtual void weights_done() {}
+  /// Steps will have at most `rows` rows: workspaces are taken now.
+  virtual void reserve(int64_t rows) { (void)rows; }
+
+  /// Number format of what enters a product: outputs of norms, attend and gated_linear; q.
+  virtual DType activation_dtype() const { return DType::kF32; }
+  /// To and from memory of allocate(). read() waits for what was enqueued before, and gives float32.
+  virtual void write(void* to, const void* from, int64_t bytes);
+  virtual void read(float* to, Tensor from);
+  /// Same shape, same format.
+  virtual void copy(Tensor to, Tensor from);
+  /// One pass through the model: runs `body`, whose operations all get `plan`. Equal keys (but 0) promise
+  /// that `body` makes the same calls with the same tensors, so that a recording may be replayed.
+  virtual void step(const StepPlan& plan, uint64_t key, const std::function<void()>& body);
+  /// The `count` best of logits ([1, vocab]) after `edits` (each id once), best first, of equal ones the
+  /// lowest id first. The logits may be changed. Waits. count: 1 … vocab.
+  virtual void candidates(Tensor logits, std::span<const LogitEdit> edits, int64_t count,
+                          std::vector<Candidate>& out);
 
   // y[r] = table[token[r]] * scale; soft-token rows are left untouched.
   virtual void embed(Tensor y, Weight table, const StepPlan& plan, float scale) = 0;
@@ -113,6 +143,10 @@ class Backend {
 /// its kernels do not compute on the form.
 int64_t cpu_quant_bytes(const QuantLayout& layout, int64_t rows, int64_t cols);
 
+/// Backend::candidates over logits in host memory.
+void host_candidates(std::span<float> logits, std::span<const LogitEdit> edits, int64_t count,
+                     std::vector<Candidate>& out);
+
 /// How the cpu backend takes threads and memory from the system.
 struct CpuResources {
   bool pin = false;          // a worker stays on its core
@@ -128,5 +162,24 @@ std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,
                                           const CpuResources& resources = {});
 /// Changes whenever a packed matrix would be laid out in another way: part of a PackFile's key.
 inline constexpr uint64_t kCpuPackVersion = 1;
+
+struct CudaOptions {
+  int device = 0;        // as the driver counts
+  bool exact = false;    // float32 activations and KV: several times slower, for comparing with a reference
+  int shared_bytes = 0;  // of a block, at most: what kernels do on smaller cards; 0: the card's
+};
+struct CudaCard {
+  std::string name;
+  int64_t free_bytes = 0, total_bytes = 0;
+};
+/// "" when a card can be used, else why not: "this build has no CUDA backend", "no NVIDIA driver …".
+std::string why_no_cuda();
+/// Throw Error(kDevice) when there is none.
+CudaCard cuda_card(int device);
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+struct CudaLimits {
+  double read_bytes = 0, bf16_ops = 0;  // a second, measured; a multiply and an add are two operations
+};
+CudaLimits measure_cuda(int device);
 
 }  // namespace tessera

@@ -20,14 +20,14 @@ constexpr int64_t kv_block_bytes(KvType type, int64_t head_dim) {
 
 struct KvLayer {
   // Block b, head h: k + (b * kv_heads + h) * kv_block_bytes is K as [head_dim][16]; the same place in v is V
-  // as [16][head_dim]. K is after k_norm and rope, V after v_norm. Always finite, also where nothing was
-  // written.
+  // as [16][head_dim]; cuda keeps K as [16][head_dim], too. K is after k_norm and rope, V after v_norm.
+  // Always finite, also where nothing was written.
   uint8_t* k = nullptr;
   uint8_t* v = nullptr;
   KvType type = KvType::kF32;
   int64_t kv_heads = 0, head_dim = 0;
   int64_t ring_blocks = 0;         // > 0: sliding layer; blocks of one sequence
-  const int32_t* pages = nullptr;  // full layer: [sequences][pages_per_sequence] block numbers
+  const int32_t* pages = nullptr;  // full layer: [sequences][pages_per_sequence], in the backend's memory
   int64_t pages_per_sequence = 0;
 
   /// Offset in bytes, in k and in v, of the block that holds `position`, for head `head`.

@@ -22,11 +22,11 @@ namespace fs = std::filesystem;
 using Kind = BenchTest::Kind;
 
 constexpr int kMaxTokens = 1 << 20;
-constexpr int64_t kLeastContext = 16;
+constexpr int64_t kLeastContext = 16, kAroundPicture = 32;  // markers and text of a picture's prompt
 
 struct BenchFlags {
   std::string model, output = "table", record;
-  std::vector<int> prompts = {512}, answers = {128}, rows, depths = {0};
+  std::vector<int> prompts = {512}, answers = {128}, rows, pictures, depths = {0};
   int repeats = 5;
   bool limits_only = false;
   EngineFlags engine;
@@ -43,7 +43,9 @@ std::vector<BenchTest> tests_of(const BenchFlags& flags) {
     add(Kind::kGenerate, flags.answers);
     add(Kind::kRows, flags.rows);
   }
-  if (tests.empty()) throw UsageError("nothing to measure: -p, -n and --rows are all 0");
+  for (const int tokens : flags.pictures)
+    if (tokens > 0) tests.push_back({Kind::kImage, tokens, 0});
+  if (tests.empty()) throw UsageError("nothing to measure: -p, -n, --rows and --image-tokens are all 0");
   return tests;
 }
 
@@ -90,7 +92,13 @@ void print(const std::string& output, const std::string& table, const std::strin
 int print_limits(const BenchFlags& flags) {
   if (!flags.model.empty() || !flags.record.empty())
     throw UsageError("--limits measures the machine alone: it takes no model and no --record");
-  const MachineLimits limits = measure_limits(flags.engine.options.threads);
+  MachineLimits limits = measure_limits(flags.engine.options.threads);
+  if (why_no_card().empty()) {
+    const MachineLimits card = measure_card_limits();
+    limits.card = card.card;
+    limits.card_read_bytes = card.card_read_bytes;
+    limits.card_bf16_ops = card.card_bf16_ops;
+  }
   print(flags.output, limits_table(limits), limits_json(limits), limits_csv(limits));
   return kExitOk;
 }
@@ -100,7 +108,8 @@ int run_bench(BenchFlags& flags) {
   const std::vector<BenchTest> tests = tests_of(flags);
   int64_t& context = flags.engine.options.context_tokens;
   context = kLeastContext;
-  for (const BenchTest& t : tests) context = std::max(context, int64_t{t.depth} + t.tokens);
+  for (const BenchTest& t : tests)
+    context = std::max(context, int64_t{t.depth} + t.tokens + (t.kind == Kind::kImage ? kAroundPicture : 0));
 
   const std::string path = resolve_model(flags.model);
   std::optional<Record> record;
@@ -126,7 +135,7 @@ int run_bench(BenchFlags& flags) {
   }
   // Before the limits: they take a large buffer.
   report.peak_rss_bytes = peak_rss_bytes();
-  report.limits = measure_limits(report.threads);
+  report.limits = report.runs.front().on_card ? measure_card_limits() : measure_limits(report.threads);
   progress.clear();
   print(flags.output, bench_table(report), bench_json(report), bench_csv_header() + bench_csv(report));
   if (record) record->append(report);
@@ -162,6 +171,8 @@ void add_bench(CLI::App& app, Action& action) {
   list("-d,--depth", flags->depths, "tokens in the KV cache before each (default: 0)");
   list("--rows", flags->rows,
        "rows of single passes with logits for all, as a drafter's check (default: none)");
+  list("--image-tokens", flags->pictures,
+       "soft tokens of a picture of random pixels, to the first token (default: none)");
   command
       .add_option("-r,--repeats", flags->repeats,
                   "times each is measured, after one that is not (default: 5)")

@@ -19,6 +19,11 @@ using Kind = BenchTest::Kind;
 
 constexpr double kGiB = 1 << 30;
 
+/// Whether a pass reads the weights for a row or a few, so that reading them is the limit.
+bool reads(const BenchRun& run) {
+  return run.test.kind == Kind::kGenerate || run.test.kind == Kind::kRows;
+}
+
 struct Figures {
   double median = 0, min = 0, max = 0;                 // tokens a second
   double gflop_per_s = 0, percent_of_peak = 0;         // of the median
@@ -35,8 +40,17 @@ double percent(double part, double whole) {
   return whole > 0 ? 100 * part / whole : 0;
 }
 
-const MachineLimits::Rate& peak_of(const BenchRun& run, const MachineLimits& limits) {
-  return run.integer_products ? limits.int8_ops : limits.f32_ops;
+double peak_of(const BenchRun& run, const MachineLimits& limits) {
+  if (run.on_card) return limits.card_bf16_ops;
+  return (run.integer_products ? limits.int8_ops : limits.f32_ops).all_threads;
+}
+
+const char* peak_name(const BenchRun& run) {
+  return run.on_card ? "bf16" : run.integer_products ? "int8" : "f32";
+}
+
+double bandwidth_of(const BenchRun& run, const MachineLimits& limits) {
+  return run.on_card ? limits.card_read_bytes : limits.read_bytes.all_threads;
 }
 
 Figures figures_of(const BenchRun& run, const MachineLimits& limits) {
@@ -46,17 +60,27 @@ Figures figures_of(const BenchRun& run, const MachineLimits& limits) {
   f.min = tokens / *std::max_element(run.seconds.begin(), run.seconds.end());
   f.max = tokens / *std::min_element(run.seconds.begin(), run.seconds.end());
   f.gflop_per_s = run.operations / seconds / 1e9;
-  f.percent_of_peak = percent(f.gflop_per_s * 1e9, peak_of(run, limits).all_threads);
-  if (run.test.kind != Kind::kPrompt) {
+  f.percent_of_peak = percent(f.gflop_per_s * 1e9, peak_of(run, limits));
+  if (reads(run)) {
     const double passes = run.test.kind == Kind::kGenerate ? tokens : 1;
     f.read_gb_per_s = static_cast<double>(run.weight_bytes) * passes / seconds / 1e9;
-    f.percent_of_bandwidth = percent(f.read_gb_per_s * 1e9, limits.read_bytes.all_threads);
+    f.percent_of_bandwidth = percent(f.read_gb_per_s * 1e9, bandwidth_of(run, limits));
   }
   return f;
 }
 
 const char* kind_name(Kind kind) {
-  return kind == Kind::kPrompt ? "prompt" : kind == Kind::kGenerate ? "generate" : "rows";
+  switch (kind) {
+    case Kind::kPrompt:
+      return "prompt";
+    case Kind::kGenerate:
+      return "generate";
+    case Kind::kRows:
+      return "rows";
+    case Kind::kImage:
+      return "image";
+  }
+  return "";
 }
 
 std::string now() {
@@ -79,7 +103,10 @@ json limits_object(const MachineLimits& limits) {
           {"read_bytes_per_s", rate_json(limits.read_bytes)},
           {"int8_ops_per_s", rate_json(limits.int8_ops)},
           {"f32_ops_per_s", rate_json(limits.f32_ops)},
-          {"bf16_ops_per_s", rate_json(limits.bf16_ops)}};
+          {"bf16_ops_per_s", rate_json(limits.bf16_ops)},
+          {"card", limits.card},
+          {"card_read_bytes_per_s", limits.card_read_bytes},
+          {"card_bf16_ops_per_s", limits.card_bf16_ops}};
 }
 
 json machine_json() {
@@ -96,8 +123,8 @@ json run_json(const BenchRun& run, const MachineLimits& limits) {
               {"seconds", run.seconds},
               {"gflop_per_s", f.gflop_per_s},
               {"percent_of_peak", f.percent_of_peak},
-              {"peak", run.integer_products ? "int8" : "f32"}};
-  if (run.test.kind != Kind::kPrompt) {
+              {"peak", peak_name(run)}};
+  if (reads(run)) {
     out["read_gb_per_s"] = f.read_gb_per_s;
     out["percent_of_bandwidth"] = f.percent_of_bandwidth;
   }
@@ -113,7 +140,10 @@ std::string csv_text(std::string text) {
 }  // namespace
 
 std::string bench_test_name(const BenchTest& test) {
-  const char* name = test.kind == Kind::kPrompt ? "pp" : test.kind == Kind::kGenerate ? "tg" : "rows";
+  const char* name = test.kind == Kind::kPrompt     ? "pp"
+                     : test.kind == Kind::kGenerate ? "tg"
+                     : test.kind == Kind::kRows     ? "rows"
+                                                    : "image";
   return fmt::format("{}{}{}", name, test.tokens, test.depth > 0 ? fmt::format(" @ d{}", test.depth) : "");
 }
 
@@ -124,18 +154,23 @@ std::string bench_table(const BenchReport& report) {
                   short_count(report.parameters), short_bytes(any.weight_bytes), any.backend, machine());
   text +=
       fmt::format("ready in {:.2f} s, peak memory {}\n\n", report.load_s, short_bytes(report.peak_rss_bytes));
-  text += fmt::format("{:<16}{:>10}{:>22}{:>11}{:>9}{:>10}{:>9}\n", "test", "tokens/s", "min … max",
-                      "GFLOP/s", any.integer_products ? "% int8" : "% fp32", "GB/s", "% read");
+  text +=
+      fmt::format("{:<16}{:>10}{:>22}{:>11}{:>9}{:>10}{:>9}\n", "test", "tokens/s", "min … max", "GFLOP/s",
+                  any.on_card            ? "% bf16"
+                  : any.integer_products ? "% int8"
+                                         : "% fp32",
+                  "GB/s", "% read");
   for (const BenchRun& run : report.runs) {
     const Figures f = figures_of(run, report.limits);
-    const bool reads = run.test.kind != Kind::kPrompt, computes = run.test.kind != Kind::kGenerate;
+    const bool computes = run.test.kind != Kind::kGenerate;
     const auto cell = [](bool shown, double value) {
       return shown ? fmt::format("{:.1f}", value) : std::string();
     };
-    std::string line = fmt::format("{:<16}{:>10.2f}{:>22}{:>11}{:>9}{:>10}{:>9}", bench_test_name(run.test),
-                                   f.median, fmt::format("{:.2f} … {:.2f}", f.min, f.max),
-                                   cell(computes, f.gflop_per_s), cell(computes, f.percent_of_peak),
-                                   cell(reads, f.read_gb_per_s), cell(reads, f.percent_of_bandwidth));
+    std::string line =
+        fmt::format("{:<16}{:>10.2f}{:>22}{:>11}{:>9}{:>10}{:>9}", bench_test_name(run.test), f.median,
+                    fmt::format("{:.2f} … {:.2f}", f.min, f.max), cell(computes, f.gflop_per_s),
+                    cell(computes, f.percent_of_peak), cell(reads(run), f.read_gb_per_s),
+                    cell(reads(run), f.percent_of_bandwidth));
     text += line.erase(line.find_last_not_of(' ') + 1) + "\n";
   }
   return text + "\n" + limits_table(report.limits);
@@ -186,15 +221,17 @@ std::string bench_csv(const BenchReport& report) {
         static_cast<double>(run.weight_bytes) / 1e9, csv_text(run.backend), report.chunk_tokens,
         bench_test_name(run.test), run.test.tokens, run.test.depth, run.seconds.size(), f.median, f.min,
         f.max, f.gflop_per_s, f.percent_of_peak, f.read_gb_per_s, f.percent_of_bandwidth, report.load_s,
-        static_cast<double>(report.peak_rss_bytes) / kGiB, limits.read_bytes.all_threads / 1e9,
+        static_cast<double>(report.peak_rss_bytes) / kGiB, bandwidth_of(run, limits) / 1e9,
         limits.int8_ops.all_threads / 1e9, limits.f32_ops.all_threads / 1e9);
   }
   return text;
 }
 
 std::string limits_table(const MachineLimits& limits) {
-  std::string text = fmt::format("{:<26}{:>12}{:>12}   {}\n", "limits, best of bursts", "1 thread",
-                                 fmt::format("{} threads", limits.threads), machine());
+  std::string text;
+  if (limits.threads > 0)
+    text += fmt::format("{:<26}{:>12}{:>12}   {}\n", "limits, best of bursts", "1 thread",
+                        fmt::format("{} threads", limits.threads), machine());
   const auto row = [&](const char* name, const MachineLimits::Rate& rate, const char* unit) {
     if (rate.unit.empty()) return;
     text += fmt::format("{:<26}{:>12.1f}{:>12.1f}   {}, {}\n", name, rate.one_thread / 1e9,
@@ -204,6 +241,12 @@ std::string limits_table(const MachineLimits& limits) {
   row("int8 multiply-adds", limits.int8_ops, "Gop/s");
   row("float32 multiply-adds", limits.f32_ops, "GFLOP/s");
   row("bfloat16 multiply-adds", limits.bf16_ops, "GFLOP/s");
+  if (!limits.card.empty()) {
+    text += fmt::format("{:<26}{:>24.1f}   GB/s, {}\n", "card: read bandwidth", limits.card_read_bytes / 1e9,
+                        limits.card);
+    text += fmt::format("{:<26}{:>24.1f}   TFLOP/s, products of 8192\n", "card: bfloat16",
+                        limits.card_bf16_ops / 1e12);
+  }
   return text;
 }
 
@@ -223,6 +266,9 @@ std::string limits_csv(const MachineLimits& limits) {
   rows("int8_ops", limits.int8_ops);
   rows("f32_ops", limits.f32_ops);
   rows("bf16_ops", limits.bf16_ops);
+  if (!limits.card.empty())
+    text += fmt::format("read_bytes,{0},,{1:.4g}\nbf16_ops,{0},,{2:.4g}\n", csv_text(limits.card),
+                        limits.card_read_bytes, limits.card_bf16_ops);
   return text;
 }
 

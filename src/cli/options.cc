@@ -51,9 +51,10 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
   add_engine_flag(command, "-t,--threads", o.threads, "threads (default: one per physical core)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  add_engine_flag(command, "--backend", o.backend, "cpu, or ref: plain float32, slow, the oracle")
+  add_engine_flag(command, "--backend", o.backend,
+                  "auto, cuda, cpu, or ref: plain float32, slow, the oracle (default: auto)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"cpu", "ref", "cuda"}));
+      ->check(CLI::IsMember({"auto", "cuda", "cpu", "ref"}));
   add_engine_flag(command, "--isa", o.isa,
                   "instruction set: portable, avx2, avxvnni, avx512 or neon (default: the best of this CPU)")
       ->type_name("NAME")
@@ -72,7 +73,7 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
 
 void add_kv_flag(CLI::App& command, std::string& kv) {
   add_engine_flag(command, "--kv", kv,
-                  "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models, else f32)")
+                  "KV cache: f32, bf16 or q8_0 (default: bf16 for quantised models and on cuda, else f32)")
       ->type_name("TYPE")
       ->check(CLI::IsMember({"f32", "bf16", "q8_0"}));
 }

@@ -145,8 +145,8 @@ int run(RunFlags& flags) {
     printer.finish(reply, flags.sampling.options.max_tokens);
   }
   if (flags.stats) {
-    write_err(dim(fmt::format("loaded in {:.2f} s · {} · seed {}\n", load_ms / 1e3, describe(reply.usage),
-                              reply.seed)));
+    write_err(dim(fmt::format("loaded in {:.2f} s · {} · {} · seed {}\n", load_ms / 1e3, engine->backend(),
+                              describe(reply.usage), reply.seed)));
   }
   return reply.finish == FinishReason::kCancelled ? kExitInterrupted : kExitOk;
 }

@@ -1,10 +1,12 @@
 // Times one kind of work on a loaded model: what `tessera bench` prints.
 #include <chrono>
+#include <cmath>
 #include <mutex>
 #include <random>
 
 #include "base/error.h"
 #include "engine/stepper.h"
+#include "media/media.h"
 
 namespace tessera {
 namespace {
@@ -12,7 +14,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = BenchTest::Kind;
 
-constexpr int kMaxRepeats = 10'000;
+constexpr int kMaxRepeats = 10'000, kImageTextTokens = 16;
 
 void check(const EngineImpl& engine, const BenchOptions& options) {
   const BenchTest& test = options.test;
@@ -22,7 +24,13 @@ void check(const EngineImpl& engine, const BenchOptions& options) {
     throw_error(ErrorKind::kBadRequest, "bench at a depth of {} tokens, expected 0 or more", test.depth);
   if (options.repeats < 1 || options.repeats > kMaxRepeats)
     throw_error(ErrorKind::kBadRequest, "bench of {} repeats, expected 1 … {}", options.repeats, kMaxRepeats);
-  const int64_t needed = int64_t{test.depth} + test.tokens;
+  // of a picture: its two markers, too
+  const int64_t needed =
+      int64_t{test.depth} + test.tokens + (test.kind == Kind::kImage ? kImageTextTokens + 2 : 0);
+  if (test.kind == Kind::kImage && (test.depth > 0 || test.tokens > kMaxVisionBlock))
+    throw_error(ErrorKind::kBadRequest,
+                "bench of a picture of {} tokens at a depth of {}, expected 1 … {} at 0", test.tokens,
+                test.depth, kMaxVisionBlock);
   if (needed > engine.options.context_tokens)
     throw_error(ErrorKind::kTooLarge,
                 "bench of {} tokens at a depth of {} needs {} of context, the engine has {}", test.tokens,
@@ -53,7 +61,7 @@ int64_t row_parameters(const Model& model) {
 }
 
 double operations(const Model& model, const BenchTest& test) {
-  const int64_t logit_rows = test.kind == Kind::kPrompt ? 1 : test.tokens;
+  const int64_t logit_rows = test.kind == Kind::kPrompt || test.kind == Kind::kImage ? 1 : test.tokens;
   const int64_t head = model.tok_embed.rows * model.tok_embed.cols;
   return 2.0 *
          (static_cast<double>(row_parameters(model)) * test.tokens + static_cast<double>(head * logit_rows));
@@ -63,7 +71,34 @@ double operations(const Model& model, const BenchTest& test) {
 // scales.
 bool integer_products(const EngineImpl& engine) {
   constexpr int64_t kBits = 12;
-  return engine.model.text_bytes * 8 < engine.info.text_parameters * kBits;
+  return engine.options.backend != "cuda" &&
+         engine.model.text_bytes * 8 < engine.info.text_parameters * kBits;
+}
+
+/// A picture of `tokens` patches, as near to a square as they allow.
+std::shared_ptr<const MediaData> random_picture(int tokens) {
+  int rows = static_cast<int>(std::sqrt(static_cast<double>(tokens)));
+  while (tokens % rows != 0) --rows;
+  auto data = std::make_shared<MediaData>();
+  Patches patches{tokens / rows, rows, {}};
+  std::mt19937 random(2);
+  patches.values.resize(static_cast<size_t>(tokens) * kPatchValues);
+  for (float& v : patches.values) v = static_cast<float>(random() % 256) / 255;
+  data->images.push_back(std::move(patches));
+  return data;
+}
+
+/// Seconds from decoded pixels to the first token.
+double time_picture(EngineImpl& impl, Stepper& stepper, Sequence& sequence,
+                    const std::shared_ptr<const MediaData>& picture) {
+  const auto start = Clock::now();
+  sequence = Sequence(impl.config, impl.tokenizer);
+  sequence.append_media(picture);
+  sequence.append_tokens(random_tokens(impl.config, kImageTextTokens));
+  stepper.prefill(0, sequence.size());
+  std::vector<Candidate> first;
+  impl.backend->candidates(impl.scratch->logits_of(0), {}, 1, first);
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
@@ -79,7 +114,9 @@ BenchRun bench(const Engine& engine, const BenchOptions& options) {
   const std::lock_guard turn(impl.turn);
   Stepper stepper(impl, sequence);
   bool filled = depth == 0;
+  const auto picture = test.kind == Kind::kImage ? random_picture(test.tokens) : nullptr;
   const auto time = [&](int64_t until) {
+    if (picture) return time_picture(impl, stepper, sequence, picture);
     if (!filled || (depth > 0 && !stepper.holds(depth))) stepper.prefill(0, depth);
     filled = true;
     const auto start = Clock::now();
@@ -95,7 +132,8 @@ BenchRun bench(const Engine& engine, const BenchOptions& options) {
                {},
                operations(impl.model, test),
                impl.model.text_bytes,
-               integer_products(impl)};
+               integer_products(impl),
+               impl.options.backend == "cuda"};
   // One step of each size that is coming touches all memory and wakes the threads.
   time(test.kind == Kind::kGenerate ? depth + 1
                                     : std::min(end, sequence.step_end(depth, impl.options.chunk_tokens)));

@@ -111,7 +111,6 @@ Comparison compare(const Engine& reference, const Engine& other, const CompareOp
   const int64_t step_rows = std::min({kRows, a.max_step_tokens(), b.max_step_tokens()});
   const auto vocab = static_cast<size_t>(a.config.vocab);
   std::vector<Row> rows;
-  std::vector<float> kept;  // the reference's logits: two sides of one engine share its scratch
   for (int64_t first = 0; first < positions;) {
     const int64_t count = std::min<int64_t>(positions - first, options.window_tokens - 1);
     std::vector<int32_t> ids = {a.config.bos};
@@ -120,12 +119,13 @@ Comparison compare(const Engine& reference, const Engine& other, const CompareOp
     side_b.begin_window(ids);
     for (int64_t begin = 0; begin < count; begin += step_rows) {  // the last token is only ever a target
       const int64_t end = std::min(count, begin + step_rows);
-      const std::span<float> of_a = side_a.stepper.step(begin, end, end - begin);
-      kept.assign(of_a.begin(), of_a.end());
-      const std::span<float> of_b = side_b.stepper.step(begin, end, end - begin);
+      side_a.stepper.step(begin, end, end - begin);
+      const std::vector<float> of_a = side_a.stepper.logits();  // two sides of one engine share its scratch
+      side_b.stepper.step(begin, end, end - begin);
+      const std::vector<float> of_b = side_b.stepper.logits();
       for (int64_t r = 0; r < end - begin; ++r)
-        rows.push_back(measure(std::span(kept).subspan(static_cast<size_t>(r) * vocab, vocab),
-                               of_b.subspan(static_cast<size_t>(r) * vocab, vocab),
+        rows.push_back(measure(std::span(of_a).subspan(static_cast<size_t>(r) * vocab, vocab),
+                               std::span(of_b).subspan(static_cast<size_t>(r) * vocab, vocab),
                                ids[static_cast<size_t>(begin + r + 1)]));
       if (options.on_progress)
         options.on_progress(static_cast<double>(rows.size()) / static_cast<double>(positions));

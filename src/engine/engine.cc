@@ -6,6 +6,7 @@
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
 #include "engine/memory_need.h"
+#include "engine/memory_plan.h"
 #include "engine/model_info.h"
 #include "engine/model_source.h"
 #include "engine/packed_weights.h"
@@ -13,11 +14,10 @@
 namespace tessera {
 namespace {
 
-EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
-  if (o.backend == "cuda")
-    throw_error(ErrorKind::kBadRequest, "backend cuda: this build has no CUDA backend; use --backend cpu");
-  if (o.backend != "cpu" && o.backend != "ref")
-    throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose cpu or ref", o.backend);
+EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInfo& info,
+                      std::string& why_not_cuda) {
+  if (o.backend != "auto" && o.backend != "cuda" && o.backend != "cpu" && o.backend != "ref")
+    throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose auto, cuda, cpu or ref", o.backend);
   if (o.threads < 0 || o.threads > 1024)
     throw_error(ErrorKind::kBadRequest, "threads is {}, expected 0 … 1024", o.threads);
   if (o.threads == 0) o.threads = read_cpu_topology().threads();
@@ -27,6 +27,13 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config) {
   if (o.context_tokens < 16 || o.context_tokens > config.max_context)
     throw_error(ErrorKind::kBadRequest, "context is {} tokens, expected 16 … {} (the model's maximum)",
                 o.context_tokens, config.max_context);
+  if (!o.kv.empty()) kv_type(o.kv);
+  if (o.backend == "auto") o.backend = choose_backend(config, info, o, why_not_cuda);
+  if (o.kv.empty()) o.kv = o.backend == "ref" ? "f32" : o.backend == "cuda" ? "bf16" : info.default_kv;
+  if (o.backend == "ref" && o.kv != "f32")
+    throw_error(ErrorKind::kBadRequest, "kv {}: the ref backend keeps K and V in f32", o.kv);
+  if (o.backend == "cuda" && o.kv == "q8_0")
+    throw_error(ErrorKind::kBadRequest, "kv q8_0: the cuda backend keeps K and V in bf16 or f32");
   return o;
 }
 
@@ -42,13 +49,17 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   info = model_info(config, store, &tokenizer);
   info.mmproj = source.mmproj;
   info.note = source.note;
-  options = resolve(wanted, config);
-  if (options.kv.empty()) options.kv = options.backend == "ref" ? "f32" : info.default_kv;
-  if (options.backend == "ref" && kv_type(options.kv) != KvType::kF32)
-    throw_error(ErrorKind::kBadRequest, "kv {}: the ref backend keeps K and V in f32", options.kv);
-  check_memory(config.path, memory_need(info, options));
+  options = resolve(wanted, config, info, why_not_cuda);
+  if (options.backend == "cuda")
+    check_card(config, info, options);
+  else
+    check_memory(config.path, memory_need(info, options));
   if (options.backend == "ref") {
     backend = make_ref_backend();
+  } else if (options.backend == "cuda") {
+    options.pack_dir = "";
+    options.lock_memory = false;  // a card's memory is never swapped out
+    backend = make_cuda_backend({.device = 0, .exact = options.kv == "f32"});
   } else {
     std::unique_ptr<PackFile> packed = open_packed_weights(options.pack_dir, store, info);
     options.pack_dir = packed ? packed->path() : "";
@@ -57,7 +68,8 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   }
   model = bind_model(config, store, *backend, options.on_progress);
   const int64_t rows = max_step_tokens();
-  scratch = std::make_unique<Scratch>(*backend, model, rows, rows);
+  backend->reserve(rows);
+  scratch = std::make_unique<Scratch>(*backend, model, rows, max_logit_rows(config, options, rows));
   media_memory = backend->allocate(rows * config.hidden * dtype_bytes(DType::kF32));
   media = {media_memory.get(), rows, config.hidden, DType::kF32};
 }
@@ -78,6 +90,10 @@ const ModelInfo& Engine::info() const {
 }
 const EngineOptions& Engine::options() const {
   return impl_->options;
+}
+std::string Engine::backend() const {
+  return impl_->backend->describe() +
+         (impl_->why_not_cuda.empty() ? "" : fmt::format(" (no GPU: {})", impl_->why_not_cuda));
 }
 
 std::vector<int32_t> tokenize(const std::string& model_path, std::string_view text) {

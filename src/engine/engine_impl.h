@@ -44,7 +44,8 @@ class EngineImpl {
 
   int64_t max_step_tokens() const;
 
-  EngineOptions options;  // resolved
+  EngineOptions options;     // resolved
+  std::string why_not_cuda;  // of backend "auto" that became cpu
   ModelInfo info;
   ModelConfig config;
   Tokenizer tokenizer;

@@ -30,8 +30,12 @@ KvCache::KvCache(Backend& backend, const Model& model, KvType type, int64_t sequ
   const int64_t ring = std::min(blocks_of(context_tokens), blocks_of(window_ - 1 + max_step_tokens) + 1);
   const int64_t pages = blocks_of(context_tokens);
   ring_tokens_ = ring * kKvBlock;
-  pages_.resize(static_cast<size_t>(sequences * pages));
-  std::iota(pages_.begin(), pages_.end(), 0);
+  std::vector<int32_t> table(static_cast<size_t>(sequences * pages));
+  std::iota(table.begin(), table.end(), 0);
+  const auto table_bytes = static_cast<int64_t>(table.size() * sizeof(int32_t));
+  memory_.push_back(backend.allocate(table_bytes));
+  const auto* page_table = static_cast<const int32_t*>(memory_.back().get());
+  backend.write(memory_.back().get(), table.data(), table_bytes);
   for (const Layer& l : model.layers) {
     const bool sliding = l.shape.window > 0;
     const int64_t blocks = sequences * (sliding ? ring : pages);
@@ -47,7 +51,7 @@ KvCache::KvCache(Backend& backend, const Model& model, KvType type, int64_t sequ
     kv.kv_heads = l.shape.kv_heads;
     kv.head_dim = l.shape.head_dim;
     kv.ring_blocks = sliding ? ring : 0;
-    kv.pages = pages_.data();
+    kv.pages = page_table;
     kv.pages_per_sequence = pages;
     layers_.push_back(kv);
   }

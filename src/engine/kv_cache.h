@@ -30,7 +30,6 @@ class KvCache {
  private:
   std::vector<KvLayer> layers_;
   std::vector<std::shared_ptr<void>> memory_;
-  std::vector<int32_t> pages_;  // [sequences][pages_per_sequence], shared by all full layers
   int64_t ring_tokens_ = 0, window_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "backend/backend.h"
 #include "backend/host_memory.h"
 #include "base/machine.h"
 #include "base/thread_pool.h"
@@ -93,6 +94,19 @@ MachineLimits measure_limits(int threads) {
   limits.f32_ops = peak(cpu::f32_peak(), one, all);
   limits.bf16_ops = peak(cpu::bf16_peak(), one, all);
   return limits;
+}
+
+MachineLimits measure_card_limits() {
+  MachineLimits limits;
+  limits.card = cuda_card(0).name;
+  const CudaLimits found = measure_cuda(0);
+  limits.card_read_bytes = found.read_bytes;
+  limits.card_bf16_ops = found.bf16_ops;
+  return limits;
+}
+
+std::string why_no_card() {
+  return why_no_cuda();
 }
 
 }  // namespace tessera

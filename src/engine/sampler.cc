@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/error.h"
 
@@ -24,21 +23,6 @@ double uniform(uint64_t seed, int64_t position) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
-// Calls found(i) for each i from `first` on, ascending, with logits[i] > threshold, which found may raise.
-// Few are: blocks without one are a comparison without branches.
-template <typename Found>
-void scan_above(std::span<const float> logits, size_t first, float& threshold, const Found& found) {
-  constexpr size_t kBlock = 64;
-  for (size_t begin = first; begin < logits.size(); begin += kBlock) {
-    const size_t end = std::min(logits.size(), begin + kBlock);
-    int above = 0;
-    for (size_t i = begin; i < end; ++i) above |= static_cast<int>(logits[i] > threshold);
-    if (above == 0) continue;
-    for (size_t i = begin; i < end; ++i)
-      if (logits[i] > threshold) found(i);
-  }
-}
-
 }  // namespace
 
 Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> suppressed)
@@ -54,71 +38,44 @@ Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> su
   require(std::abs(o.frequency_penalty) <= 100, "frequency penalty", o.frequency_penalty, "-100 … 100");
 }
 
-void Sampler::penalise(std::span<float> logits, std::span<const int32_t> context,
-                       std::span<const int32_t> generated) const {
-  if (options_.repetition_penalty != 1.0F) {
-    const std::unordered_set<int32_t> seen(context.begin(), context.end());
-    for (const int32_t id : seen) {
-      float& z = logits[static_cast<size_t>(id)];
-      z = z > 0 ? z / options_.repetition_penalty : z * options_.repetition_penalty;
-    }
-  }
+void Sampler::collect_edits(std::span<const int32_t> context, std::span<const int32_t> generated,
+                            int64_t vocab) {
+  edits_.clear();
+  std::unordered_map<int32_t, LogitEdit> by_id;
+  if (options_.repetition_penalty != 1.0F)
+    for (const int32_t id : context) by_id[id] = {id, options_.repetition_penalty, 0};
   if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) {
     std::unordered_map<int32_t, int> counts;
     for (const int32_t id : generated) ++counts[id];
-    for (const auto& [id, count] : counts)
-      logits[static_cast<size_t>(id)] -=
-          options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
+    for (const auto& [id, count] : counts) {
+      LogitEdit& e = by_id[id];
+      e.id = id;
+      e.subtract = options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
+    }
   }
+  for (const int32_t id : suppressed_)
+    if (id >= 0 && id < vocab) by_id[id] = {id, 1, std::numeric_limits<float>::infinity()};
+  for (const auto& [id, edit] : by_id) edits_.push_back(edit);
+}
+
+int64_t Sampler::wanted(int64_t vocab) const {
+  if (options_.temperature == 0) return 1;
+  return options_.top_k > 0 ? std::min<int64_t>(options_.top_k, vocab) : vocab;
+}
+
+int32_t Sampler::sample(Backend& backend, Tensor logits, std::span<const int32_t> context,
+                        std::span<const int32_t> generated, int64_t position) {
+  collect_edits(context, generated, logits.cols);
+  backend.candidates(logits, edits_, wanted(logits.cols), candidates_);
+  return options_.temperature == 0 ? candidates_.front().id : draw(position);
 }
 
 int32_t Sampler::sample(std::span<float> logits, std::span<const int32_t> context,
                         std::span<const int32_t> generated, int64_t position) {
-  for (const int32_t id : suppressed_)
-    if (id >= 0 && id < static_cast<int64_t>(logits.size()))
-      logits[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
-  penalise(logits, context, generated);
-  if (options_.temperature == 0) {
-    size_t best = 0;
-    float most = logits[0];
-    scan_above(logits, 1, most, [&](size_t i) { most = logits[best = i]; });
-    return static_cast<int32_t>(best);
-  }
-  collect(logits);
-  return draw(position);
-}
-
-// The candidates of top-k, best first. Equal logits: the lowest id, as argmax does.
-void Sampler::collect(std::span<const float> logits) {
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
-  const auto top_k = static_cast<size_t>(options_.top_k);
-  const bool all = top_k == 0 || top_k >= logits.size();
-  const auto take = [&](size_t i) { candidates_.push_back({logits[i], static_cast<int32_t>(i)}); };
-  const auto trim = [&] {
-    if (candidates_.size() <= top_k) return;
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(top_k) - 1,
-                     candidates_.end(), better);
-    candidates_.resize(top_k);
-  };
-  // Ids ascend, so that a later one must beat the last of the best k so far: these are kept, and what beats
-  // them, until there are four times as many.
-  const size_t room = all ? logits.size() : std::min(logits.size(), std::max<size_t>(4 * top_k, 1024));
-  candidates_.clear();
-  for (size_t i = 0; i < room; ++i) take(i);
-  if (!all) {
-    trim();
-    float threshold = candidates_.back().logit;
-    scan_above(logits, room, threshold, [&](size_t i) {
-      take(i);
-      if (candidates_.size() < room) return;
-      trim();
-      threshold = candidates_.back().logit;
-    });
-    trim();
-  }
-  std::sort(candidates_.begin(), candidates_.end(), better);
+  const auto vocab = static_cast<int64_t>(logits.size());
+  collect_edits(context, generated, vocab);
+  host_candidates(logits, edits_, wanted(vocab), candidates_);
+  return options_.temperature == 0 ? candidates_.front().id : draw(position);
 }
 
 // From sorted candidates; their `logit` becomes an unnormalised probability.

@@ -85,8 +85,8 @@ void Sequence::push_run(int32_t begin_id, int32_t soft_id, int32_t end_id, Run r
 }
 
 // Before a placeholder is missed: a model that cannot see or hear has none.
-void Sequence::check_can_take(const Media& media) const {
-  const bool audio = media.kind() == MediaKind::kAudio;
+void Sequence::check_can_take(MediaKind kind) const {
+  const bool audio = kind == MediaKind::kAudio;
   if (audio ? config_->audio_samples_per_token > 0 : config_->mm_embed > 0) return;
   throw_error(
       ErrorKind::kBadModel, "{}: has no {}{}", config_->path,
@@ -94,9 +94,8 @@ void Sequence::check_can_take(const Media& media) const {
       config_->path.ends_with(".gguf") ? "; they are in its mmproj: name that file with --mmproj" : "");
 }
 
-void Sequence::append_media(const Media& media) {
-  check_can_take(media);
-  const std::shared_ptr<const MediaData>& data = media.data();
+void Sequence::append_media(const std::shared_ptr<const MediaData>& data) {
+  check_can_take(data->kind);
   if (data->kind == MediaKind::kAudio) {
     flush();
     if (config_->audio_samples_per_token * int64_t{data->audio.count} !=
@@ -129,7 +128,7 @@ void Sequence::append_rendered(std::string_view rendered, std::span<const Media>
   const std::array<std::pair<int32_t, MediaKind>, 3> soft = {{{config_->image_token, MediaKind::kImage},
                                                               {config_->audio_token, MediaKind::kAudio},
                                                               {config_->video_token, MediaKind::kVideo}}};
-  for (const Media& part : media) check_can_take(part);
+  for (const Media& part : media) check_can_take(part.kind());
   size_t at = 0, used = 0, placeholders = 0;
   for (;;) {
     size_t next = std::string_view::npos, length = 0;
@@ -204,8 +203,11 @@ void Sequence::add_rows(StepPlan& plan, int64_t begin, int64_t end, int32_t inde
     if (mark.run >= 0) {
       Run& run = runs_[static_cast<size_t>(mark.run)];
       embed(run, be, model);
-      std::copy_n(run.rows.rows.row(p - run.begin), media.cols,
-                  media.row(static_cast<int64_t>(plan.media_row.size())));
+      if (p == begin || p == run.begin) {
+        const int64_t count = std::min(end, run.begin + run.count) - p;
+        be.copy({media.row(static_cast<int64_t>(plan.media_row.size())), count, media.cols, media.dtype},
+                {run.rows.rows.row(p - run.begin), count, media.cols, media.dtype});
+      }
       plan.media_row.push_back(static_cast<int32_t>(plan.rows()));
     }
     plan.token.push_back(mark.run >= 0 ? -1 : ids_[static_cast<size_t>(p)]);
@@ -220,7 +222,9 @@ std::vector<float> Sequence::embeddings(TokenKind kind, Backend& be, const Model
   for (Run& run : runs_) {
     if (run.kind != kind) continue;
     embed(run, be, model);
-    out.insert(out.end(), run.rows.rows.f32(), run.rows.rows.f32() + run.rows.rows.rows * run.rows.rows.cols);
+    const Tensor rows = run.rows.rows;
+    out.resize(out.size() + static_cast<size_t>(rows.rows * rows.cols));
+    be.read(out.data() + out.size() - rows.rows * rows.cols, rows);
   }
   return out;
 }

@@ -31,7 +31,8 @@ class Sequence {
   void append_text(std::string_view text) { pending_ += text; }
   void append_tokens(std::span<const int32_t> ids);
   /// Throws Error(kBadModel) when the model has no tensors for it.
-  void append_media(const Media& media);
+  void append_media(const Media& media) { append_media(media.data()); }
+  void append_media(const std::shared_ptr<const MediaData>& data);
   void append_generated(int32_t id) { push(id); }
   /// A rendered chat: the k-th placeholder takes media[k]. Throws Error(kBadRequest) on a mismatch.
   void append_rendered(std::string_view rendered, std::span<const Media> media);
@@ -72,7 +73,7 @@ class Sequence {
     int32_t run = -1;
   };
 
-  void check_can_take(const Media& media) const;
+  void check_can_take(MediaKind kind) const;
   void push(int32_t id) { ids_.push_back(id), marks_.emplace_back(); }
   void push_run(int32_t begin_id, int32_t soft_id, int32_t end_id, Run run);
   const Run* run_at(int64_t position) const;

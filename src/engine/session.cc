@@ -49,13 +49,13 @@ struct Session::Impl {
   std::atomic<bool> cancelled{false};
 };
 
-// Rows [begin, end) through the model; logits of the last one land in scratch.
+// Rows [begin, end) through the model; logits of the last one land in scratch. Does not wait: what chooses
+// from them does.
 void Session::Impl::step(int64_t begin, int64_t end, bool want_logits) {
   plan.clear();
   sequence.add_rows(plan, begin, end, 0, parts.media, *parts.backend, parts.model);
   if (want_logits) plan.logit_row.push_back(static_cast<int32_t>(end - begin - 1));
   forward(*parts.backend, parts.model, plan, kv->layers(), *parts.scratch);
-  parts.backend->sync();
   cached = end;
   written = std::max(written, end);
 }
@@ -71,6 +71,7 @@ void Session::Impl::prefill(Reply& reply, const std::function<void(const Event&)
   while (cached < n && !cancelled) {
     const int64_t end = sequence.step_end(cached, parts.options.chunk_tokens);
     step(cached, end, end == n);
+    parts.backend->sync();
     if (on_event)
       on_event({EventKind::kPrefill, {}, {}, static_cast<int>(cached - first), static_cast<int>(n - first)});
   }
@@ -146,9 +147,9 @@ Reply Session::Impl::generate(const GenerateOptions& options,
       break;
     }
     const std::vector<int32_t>& ids = sequence.ids();
-    const std::span<float> logits(parts.scratch->logits.f32(), static_cast<size_t>(parts.config.vocab));
-    const int32_t id = sampler.sample(logits, ids, std::span(ids).subspan(static_cast<size_t>(reply_begin)),
-                                      sequence.size());
+    const int32_t id =
+        sampler.sample(*parts.backend, parts.scratch->logits_of(0), ids,
+                       std::span(ids).subspan(static_cast<size_t>(reply_begin)), sequence.size());
     const bool end = !options.ignore_end_tokens && contains(parts.config.end_tokens, id);
     sequence.append_generated(id);
     reply.ids.push_back(id);

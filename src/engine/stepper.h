@@ -1,6 +1,6 @@
 #pragma once
 // A sequence and a KV cache of its own: what measures and compares a model takes single steps with.
-#include <span>
+#include <vector>
 
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
@@ -15,12 +15,15 @@ class Stepper {
   Stepper(EngineImpl& engine, Sequence& sequence);
 
   /// Rows [begin, end) of the sequence through the model on `with`; what lies before must have been stepped
-  /// through. Returns the logits of the last `logit_rows` of them, [logit_rows, vocab], valid until the
-  /// engine's next step.
-  std::span<float> step(Backend& with, int64_t begin, int64_t end, int64_t logit_rows);
-  std::span<float> step(int64_t begin, int64_t end, int64_t logit_rows) {
-    return step(*engine_->backend, begin, end, logit_rows);
+  /// through. Returns when it is done. Throws Error(kTooLarge) for more logit rows than the engine's scratch
+  /// has.
+  void step(Backend& with, int64_t begin, int64_t end, int64_t logit_rows);
+  void step(int64_t begin, int64_t end, int64_t logit_rows) {
+    step(*engine_->backend, begin, end, logit_rows);
   }
+  /// Logits of the last step's logit rows, [logit_rows, vocab]. Copied when called; before the engine's next
+  /// step.
+  std::vector<float> logits() const;
   /// Rows [begin, end) in chunks of the engine's options, with the logits of the last row.
   void prefill(int64_t begin, int64_t end);
   /// Whether the KV cache still has what a row at `position` sees.

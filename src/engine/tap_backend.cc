@@ -11,6 +11,18 @@ class TapBackend final : public Backend {
   Weight pack(const WeightSource& s) override { return inner_.pack(s); }
   Weight pack_plain(const WeightSource& s) override { return inner_.pack_plain(s); }
   std::shared_ptr<void> allocate(int64_t bytes) override { return inner_.allocate(bytes); }
+  DType activation_dtype() const override { return inner_.activation_dtype(); }
+  void write(void* to, const void* from, int64_t bytes) override { inner_.write(to, from, bytes); }
+  void read(float* to, Tensor from) override { inner_.read(to, from); }
+  void copy(Tensor to, Tensor from) override { inner_.copy(to, from); }
+  // Without a key: states are read in between.
+  void step(const StepPlan& plan, uint64_t, const std::function<void()>& body) override {
+    inner_.step(plan, 0, body);
+  }
+  void candidates(Tensor logits, std::span<const LogitEdit> edits, int64_t count,
+                  std::vector<Candidate>& out) override {
+    inner_.candidates(logits, edits, count, out);
+  }
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     inner_.embed(y, table, plan, scale);
     residuals_ = 0;

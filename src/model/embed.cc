@@ -1,6 +1,5 @@
 #include "model/embed.h"
 
-#include <cstring>
 #include <vector>
 
 #include "base/error.h"
@@ -11,9 +10,8 @@ namespace {
 struct Buffer {
   std::shared_ptr<void> memory;
   Tensor t;
-  Buffer(Backend& be, int64_t rows, int64_t cols)
-      : memory(be.allocate(rows * cols * dtype_bytes(DType::kF32))),
-        t{memory.get(), rows, cols, DType::kF32} {}
+  Buffer(Backend& be, int64_t rows, int64_t cols, DType dtype = DType::kF32)
+      : memory(be.allocate(rows * cols * dtype_bytes(dtype))), t{memory.get(), rows, cols, dtype} {}
 };
 
 }  // namespace
@@ -31,15 +29,17 @@ MediaRows embed_patches(Backend& be, const Model& m, std::span<const float> patc
     throw_error(ErrorKind::kTooLarge, "image grid of {}x{} patches, the model has {} positions", cols,
                 n / cols, v.positions.rows);
 
-  const Buffer u(be, n, width), e(be, n, v.patch_dense.rows), out(be, n, v.projection.rows);
-  std::memcpy(u.t.data, patches.data(), patches.size_bytes());
-  be.layer_norm(u.t, u.t, {}, v.ln1, v.ln1_bias, m.config.layer_norm_eps);
-  be.linear(e.t, u.t, v.patch_dense);
+  const DType act = be.activation_dtype();
+  const Buffer u(be, n, width), e(be, n, v.patch_dense.rows), out(be, n, v.projection.rows),
+      normed_u(be, n, width, act), normed_e(be, n, v.patch_dense.rows, act);
+  be.write(u.t.data, patches.data(), static_cast<int64_t>(patches.size_bytes()));
+  be.layer_norm(normed_u.t, u.t, {}, v.ln1, v.ln1_bias, m.config.layer_norm_eps);
+  be.linear(e.t, normed_u.t, v.patch_dense);
   be.layer_norm(e.t, e.t, v.patch_bias, v.ln2, v.ln2_bias, m.config.layer_norm_eps);
   be.add_positions(e.t, v.positions, xy);
   be.layer_norm(e.t, e.t, {}, v.pos_norm, v.pos_norm_bias, m.config.layer_norm_eps);
-  be.norm(e.t, e.t, {}, m.config.vision_rms_eps);
-  be.linear(out.t, e.t, v.projection);
+  be.norm(normed_e.t, e.t, {}, m.config.vision_rms_eps);
+  be.linear(out.t, normed_e.t, v.projection);
   be.sync();
   return {out.memory, out.t};
 }
@@ -50,10 +50,11 @@ MediaRows embed_frames(Backend& be, const Model& m, std::span<const float> frame
   const int64_t width = m.audio_projection.cols, n = static_cast<int64_t>(frames.size()) / width;
   TS_CHECK(n * width == static_cast<int64_t>(frames.size()), "{} samples are no whole frames of {}",
            frames.size(), width);
-  const Buffer u(be, n, width), out(be, n, m.audio_projection.rows);
-  std::memcpy(u.t.data, frames.data(), frames.size_bytes());
-  be.norm(u.t, u.t, {}, m.config.audio_rms_eps);
-  be.linear(out.t, u.t, m.audio_projection);
+  const Buffer u(be, n, width), out(be, n, m.audio_projection.rows),
+      normed(be, n, width, be.activation_dtype());
+  be.write(u.t.data, frames.data(), static_cast<int64_t>(frames.size_bytes()));
+  be.norm(normed.t, u.t, {}, m.config.audio_rms_eps);
+  be.linear(out.t, normed.t, m.audio_projection);
   be.sync();
   return {out.memory, out.t};
 }

@@ -20,24 +20,66 @@ Scratch::Scratch(Backend& backend, const Model& model, int64_t rows, int64_t log
     q_cols = std::max(q_cols, l.shape.q_heads * l.shape.head_dim);
   }
   x = take(backend, rows, d);
-  h = take(backend, rows, d);
+  const DType act = backend.activation_dtype();
+  h = take(backend, rows, d, act);
   y = take(backend, rows, d);
   qkv = take(backend, rows, qkv_cols);
-  q = take(backend, rows, q_cols);
-  attn = take(backend, rows, q_cols);
-  ffn = take(backend, rows, model.config.intermediate);
+  q = take(backend, rows, q_cols, act);
+  attn = take(backend, rows, q_cols, act);
+  ffn = take(backend, rows, model.config.intermediate, act);
   for (const Weight& f : model.rope_frequency)
     rope.push_back({take(backend, rows, f.cols), take(backend, rows, f.cols)});
-  hidden = take(backend, logit_rows, d);
+  hidden = take(backend, logit_rows, d, act);
   logits = take(backend, logit_rows, model.config.vocab);
 }
 
-Tensor Scratch::take(Backend& backend, int64_t rows, int64_t cols) {
-  memory_.push_back(backend.allocate(rows * cols * dtype_bytes(DType::kF32)));
-  return {memory_.back().get(), rows, cols, DType::kF32};
+Tensor Scratch::take(Backend& backend, int64_t rows, int64_t cols, DType dtype) {
+  memory_.push_back(backend.allocate(rows * cols * dtype_bytes(dtype)));
+  return {memory_.back().get(), rows, cols, dtype};
 }
 
-void forward(Backend& be, const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv, Scratch& s) {
+Tensor Scratch::logits_of(int64_t i) const {
+  return {logits.row(i), 1, logits.cols, logits.dtype};
+}
+
+int64_t Scratch::bytes(const ModelConfig& config, int64_t rows, int64_t logit_rows) {
+  int64_t qkv_cols = 0, q_cols = 0, rope_cols = 0;
+  for (const LayerConfig& l : config.layers) {
+    q_cols = std::max<int64_t>(q_cols, config.q_heads * l.head_dim);
+    qkv_cols =
+        std::max<int64_t>(qkv_cols, (config.q_heads + l.kv_heads * (l.v_is_k ? 1 : 2)) * int64_t{l.head_dim});
+    rope_cols = std::max<int64_t>(rope_cols, l.head_dim);
+  }
+  const int64_t columns = 3 * config.hidden + qkv_cols + 2 * q_cols + config.intermediate + 2 * rope_cols;
+  return 4 * (rows * columns + logit_rows * (config.hidden + config.vocab));
+}
+
+namespace {
+
+// Of all that a recorded step depends on but its plan: memory that was freed and taken again in another order
+// gives another key.
+uint64_t step_key(const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv, const Scratch& s) {
+  uint64_t key = 0xcbf29ce484222325;
+  const auto add = [&key](uint64_t value) {
+    key = (key ^ value) * 0x9E3779B97F4A7C15U;
+    key ^= key >> 29;
+  };
+  const auto address = [&add](const void* p) { add(reinterpret_cast<uintptr_t>(p)); };
+  add(static_cast<uint64_t>(plan.rows()) << 32 | static_cast<uint64_t>(plan.logit_rows()));
+  address(&m);
+  address(s.x.data);
+  address(s.logits.data);
+  for (const KvLayer& l : kv) {
+    address(l.k);
+    address(l.v);
+    address(l.pages);
+    add(static_cast<uint64_t>(l.ring_blocks) << 32 | static_cast<uint64_t>(l.pages_per_sequence));
+  }
+  return key != 0 ? key : 1;
+}
+
+void run_layers(Backend& be, const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv,
+                Scratch& s) {
   const int64_t rows = plan.rows();
   const float eps = m.config.rms_eps;
   const Tensor x = view(s.x, rows, s.x.cols);
@@ -70,6 +112,12 @@ void forward(Backend& be, const Model& m, const StepPlan& plan, const std::vecto
   const Tensor hidden = view(s.hidden, plan.logit_rows(), s.hidden.cols);
   be.take_rows(hidden, h, plan);
   be.logits(view(s.logits, plan.logit_rows(), s.logits.cols), hidden, m.tok_embed, m.config.logit_softcap);
+}
+
+}  // namespace
+
+void forward(Backend& be, const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv, Scratch& s) {
+  be.step(plan, step_key(m, plan, kv, s), [&] { run_layers(be, m, plan, kv, s); });
 }
 
 }  // namespace tessera

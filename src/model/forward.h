@@ -12,6 +12,7 @@ class Scratch {
  public:
   Scratch(Backend& backend, const Model& model, int64_t max_rows, int64_t max_logit_rows);
 
+  // h, q, attn, ffn and hidden have the backend's activation_dtype, the others are float32.
   Tensor x, h, y;  // [max_rows, d] residual stream; normed input of the next product; a sublayer's output
   Tensor qkv, q, attn;          // [max_rows, widest layer]
   Tensor ffn;                   // [max_rows, ffn]
@@ -19,8 +20,13 @@ class Scratch {
   Tensor hidden, logits;        // [max_logit_rows, d], [max_logit_rows, vocab]
   int64_t max_rows, max_logit_rows;
 
+  /// Logits of row i of the last step's logit rows, [1, vocab].
+  Tensor logits_of(int64_t i) const;
+  /// What a Scratch takes.
+  static int64_t bytes(const ModelConfig& config, int64_t max_rows, int64_t max_logit_rows);
+
  private:
-  Tensor take(Backend& backend, int64_t rows, int64_t cols);
+  Tensor take(Backend& backend, int64_t rows, int64_t cols, DType dtype = DType::kF32);
   std::vector<std::shared_ptr<void>> memory_;
 };
 

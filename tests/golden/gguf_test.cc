@@ -30,6 +30,7 @@ std::shared_ptr<Engine> gguf_engine(const BackendCase& c) {
     EngineOptions o;
     o.backend = c.backend;
     o.isa = c.isa;
+    if (c.backend == "cuda") o.kv = "f32";
     o.threads = 2;
     o.context_tokens = 2304;
     engine = Engine::load(gguf_path(), o);

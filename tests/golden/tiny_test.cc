@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(All, TinyGolden, testing::ValuesIn(cases()), [](const a
 
 // The net is only worth something if a wrong weight breaks it: one matrix of layer 3 is scaled by 1.01.
 TEST(TinyGoldenNet, ADamagedModelFails) {
-  const auto engine = tiny_engine({"cpu", ""}, 512, 1);
+  const auto engine = tiny_engine(backends().back(), 512, 1);
   EngineImpl& impl = engine->impl();
   const float kept = impl.model.layers[3].scale;
   impl.model.layers[3].scale *= 1.01F;

@@ -32,6 +32,9 @@ inline bool available(const BackendCase& c) {
 
 inline std::vector<BackendCase> backends() {
   std::vector<BackendCase> out;
+#ifdef TESSERA_TEST_CUDA
+  return {{"cuda", ""}};
+#endif
   for (const BackendCase& c :
        {BackendCase{"ref", ""}, {"cpu", "portable"}, {"cpu", "avx2"}, {"cpu", "avx512"}})
     if (available(c)) out.push_back(c);
@@ -46,6 +49,7 @@ inline std::shared_ptr<Engine> tiny_engine(const BackendCase& c, int chunk = 512
     EngineOptions o;
     o.backend = c.backend;
     o.isa = c.isa;
+    if (c.backend == "cuda") o.kv = "f32";  // the goldens are float32's
     o.chunk_tokens = chunk;
     o.threads = threads;
     o.context_tokens = context;

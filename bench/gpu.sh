@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Builds, tests and measures the CUDA backend on a machine with an NVIDIA card, and prints one table.
+#
+#   bench/gpu.sh              builds into build/release first
+#   bench/gpu.sh BUILD_DIR    takes the tessera and tests/gpu_tests that are there
+#
+# Takes 60 GB of disk for synthetic models of the 12B's geometry (in ${TMPDIR:-the system's folder}) and leaves
+# nothing. SANITIZE=0 leaves the checks of memory and races out.
+set -euo pipefail
+root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+# shellcheck source=scripts/common.sh
+. "$root/scripts/common.sh"
+
+build=${1:-}
+if [ -z "$build" ]; then
+  ensure_packages build test
+  build=$root/build/release
+  cmake --preset release -S "$root" -DTESSERA_CUDA=on
+  cmake --build "$build" --target tessera gpu_tests
+fi
+tessera=$build/tessera tests=$build/tests/gpu_tests
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say "Tests."
+"$tests" --gtest_brief=1
+if [ "${SANITIZE:-1}" = 1 ]; then
+  command -v compute-sanitizer >/dev/null || die "compute-sanitizer is not here; it comes with CUDA, or set SANITIZE=0"
+  # initcheck sees no stores of cuBLASLt's kernels: the goldens run without it (float32, few rows at a time).
+  # racecheck takes minutes for a model.
+  for tool in memcheck racecheck initcheck; do
+    say "compute-sanitizer $tool over the tiny model."
+    compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_brief=1 \
+      --gtest_filter='*TinyGolden.EqualsReference/text_cuda:*TinyGolden.EqualsReference/image_cuda'
+  done
+fi
+
+say "Models: the 12B's geometry with synthetic weights."
+"$tessera" synth "$work/bf16" --layers 48
+for type in q8_0 q4_0 q4_k; do "$tessera" quantize "$work/bf16" "$work/$type.gguf" --type "$type"; done
+
+say "Speed: decode at depths 0 and 32,768, a prompt of 2,048, an image of 280 soft tokens to the first token."
+for model in bf16 q8_0.gguf q4_0.gguf q4_k.gguf; do
+  "$tessera" bench "$work/$model" --backend cuda --chunk 2048 -p 2048 -n 64 -d 0
+  "$tessera" bench "$work/$model" --backend cuda --chunk 2048 -p 0 -n 64 -d 32768
+  "$tessera" bench "$work/$model" --backend cuda --chunk 2048 -p 0 -n 0 --image-tokens 280
+done

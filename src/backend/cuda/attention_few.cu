@@ -1,0 +1,329 @@
+// Decode attention, up to 8 rows: y[r] = softmax(q[r] Kᵀ) V over what row r sees.
+//
+// One block a (range of keys, KV head, row): all query heads of the KV head (up to 16) are the 16 rows of the
+// tensor core's A, so K and V are read once for them. A block writes its largest score, sum and weighted sum
+// of V; these are added up in ascending order of keys: by the block that ends last where a KV head has few
+// query heads, else by merge_kernel, which spreads over the card. The grid is that of the longest context;
+// blocks without keys end at once, so a recorded launch serves every length.
+#include <algorithm>
+#include <cfloat>
+
+#include "backend/cuda/kv_view.cuh"
+#include "backend/cuda/launch.h"
+#include "backend/cuda/ops.h"
+#include "backend/cuda/tiles.cuh"
+
+namespace tessera::cuda {
+namespace {
+
+constexpr int kWarps = 8, kKeys = 32;  // keys of a tile
+constexpr int kLeastKeys = 64;         // of a range: fewer would cost more in the merge than they spread
+constexpr int kMaxRows = 8, kHeads = 16;
+constexpr int64_t kDoneBytes = 4096;  // the same for all shapes, which share the memory
+constexpr int kMergeHeads = 4;        // query heads of a KV head that one block merges in about a microsecond
+constexpr float kLog2e = 1.4426950408889634F;
+
+// Ranges of equal length, whole tiles, that begin at KV block edges.
+struct Ranges {
+  int first, keys, count;  // first position of the first range, keys of each, ranges that are not empty
+
+  __device__ Ranges(int begin, int last, int splits) {
+    first = begin / static_cast<int>(kKvBlock) * static_cast<int>(kKvBlock);
+    const int all = last + 1 - first;
+    keys = max(kLeastKeys, ((all + splits - 1) / splits + kKeys - 1) / kKeys * kKeys);
+    count = (all + keys - 1) / keys;
+  }
+};
+
+struct FewArgs {
+  const __nv_bfloat16* q;
+  __nv_bfloat16* y;
+  float* sums;    // [row][kv head][split][16][head_dim]
+  float2* stats;  // [row][kv head][split][16]: largest score, sum
+  int* done;      // [row][kv head] blocks that have ended; zero between launches. Null: merge_kernel follows
+  const int32_t* position;
+  const int32_t* sequence;
+  const int32_t* span_end;
+  int window, group;  // query heads of a KV head
+};
+
+template <int kHead, int kStages>
+__global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, KvView<__nv_bfloat16> kv) {
+  using Rows = Tile<kHead>;
+  constexpr int kTileBytes = kKeys * Rows::kRowBytes, kHalf = kHead / 2, kDims = kHead / kWarps;
+  constexpr int kScoreStride = kKeys + 4;
+  extern __shared__ __align__(128) uint8_t shared[];
+  // [K tile, V tile] × kStages, Q
+  uint8_t* q_tile = shared + kStages * 2 * kTileBytes;
+  __shared__ float scores[2][16][kScoreStride];  // of the two halves of a head's dimensions
+  depend_release();
+  depend_wait();
+
+  const int split = blockIdx.x, kv_head = blockIdx.y, r = blockIdx.z, splits = gridDim.x;
+  const int position = a.position[r], sequence = a.sequence[r];
+  const int first = first_visible(a.window, position), last = last_visible(a.window, position, a.span_end[r]);
+  const Ranges ranges(first, last, splits);
+  if (split >= ranges.count) return;
+  const int begin = ranges.first + split * ranges.keys, end = min(begin + ranges.keys, last + 1);
+  const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32;
+  const int heads = a.group * kv.kv_heads;
+
+  const int tiles = (end - begin + kKeys - 1) / kKeys;
+  // Positions after the last are loaded as the last: masked.
+  const auto load_tile = [&](int t) {
+    if (t < tiles) {
+      const uint32_t k_to = shared_address(shared + t % kStages * 2 * kTileBytes), v_to = k_to + kTileBytes;
+      for (int c = tid; c < kKeys * Rows::kChunks; c += 32 * kWarps) {
+        const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
+        const int key = min(begin + t * kKeys + row, end - 1);
+        const int64_t from = kv.at(kv.block_of(sequence, key), key, kv_head) + chunk * 8;
+        copy_chunk(k_to + Rows::at(row, chunk), kv.k + from);
+        copy_chunk(v_to + Rows::at(row, chunk), kv.v + from);
+      }
+    }
+    copies_commit();
+  };
+#pragma unroll
+  for (int t = 0; t < kStages; ++t) load_tile(t);
+  // Q, while the first keys are on their way: the group's heads, then zeros.
+  for (int c = tid; c < 16 * Rows::kChunks; c += 32 * kWarps) {
+    const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
+    uint4 v = make_uint4(0, 0, 0, 0);
+    if (row < a.group)
+      v = *reinterpret_cast<const uint4*>(a.q + (int64_t{r} * heads + kv_head * a.group + row) * kHead +
+                                          chunk * 8);
+    *reinterpret_cast<uint4*>(q_tile + Rows::at(row, chunk)) = v;
+  }
+
+  float sum[kDims / 8][4] = {};
+  float top[2] = {-FLT_MAX, -FLT_MAX}, total[2] = {0, 0};  // of rows lane / 4 and lane / 4 + 8
+  const int n_tile = warp % 4, half = warp / 4;
+  for (int t = 0; t < tiles; ++t) {
+    copies_wait<kStages - 1>();
+    __syncthreads();
+    const uint8_t* k_tile = shared + t % kStages * 2 * kTileBytes;
+    const uint8_t* v_tile = k_tile + kTileBytes;
+
+    // Scores of 8 keys over half of the dimensions; 32 dimensions a turn.
+    float s[2][4] = {};
+#pragma unroll
+    for (int d = 0; d < kHalf; d += 32) {
+      const int chunk = (half * kHalf + d) / 8;
+      uint32_t b[4], q0[4], q1[4];
+      load_matrices(b, shared_address(k_tile + Rows::at(n_tile * 8 + lane % 8, chunk + lane / 8)));
+      load_matrices(q0, shared_address(q_tile + Rows::at(lane % 16, chunk + lane / 16)));
+      load_matrices(q1, shared_address(q_tile + Rows::at(lane % 16, chunk + 2 + lane / 16)));
+      multiply_add(s[0], q0, b[0], b[1]);
+      multiply_add(s[1], q1, b[2], b[3]);
+    }
+    const int row = lane / 4, col = n_tile * 8 + lane % 4 * 2;
+    *reinterpret_cast<float2*>(&scores[half][row][col]) = make_float2(s[0][0] + s[1][0], s[0][1] + s[1][1]);
+    *reinterpret_cast<float2*>(&scores[half][row + 8][col]) =
+        make_float2(s[0][2] + s[1][2], s[0][3] + s[1][3]);
+    __syncthreads();
+
+    // Every warp turns the scores into the A operand of P V: rows lane / 4 (+ 8), keys 2 (lane % 4) + 8 j.
+    float p[2][8], high[2] = {top[0], top[1]};
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const int c = j * 8 + lane % 4 * 2, at = row + 8 * i;
+        const float2 u = *reinterpret_cast<const float2*>(&scores[0][at][c]),
+                     v = *reinterpret_cast<const float2*>(&scores[1][at][c]);
+        const int key = begin + t * kKeys + c;
+        p[i][2 * j] = key >= first && key < end ? u.x + v.x : -INFINITY;
+        p[i][2 * j + 1] = key + 1 >= first && key + 1 < end ? u.y + v.y : -INFINITY;
+        high[i] = fmaxf(high[i], fmaxf(p[i][2 * j], p[i][2 * j + 1]));
+      }
+    float shrink[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      high[i] = fmaxf(high[i], __shfl_xor_sync(~0U, high[i], 1));
+      high[i] = fmaxf(high[i], __shfl_xor_sync(~0U, high[i], 2));
+      shrink[i] = exp2f((top[i] - high[i]) * kLog2e);
+      top[i] = high[i];
+      total[i] *= shrink[i];
+#pragma unroll
+      for (float& e : p[i]) {
+        e = exp2f((e - high[i]) * kLog2e);
+        total[i] += e;
+      }
+    }
+#pragma unroll
+    for (auto& n : sum) n[0] *= shrink[0], n[1] *= shrink[0], n[2] *= shrink[1], n[3] *= shrink[1];
+#pragma unroll
+    for (int ks = 0; ks < 2; ++ks) {
+      const uint32_t pa[4] = {
+          pack_pair(p[0][4 * ks], p[0][4 * ks + 1]), pack_pair(p[1][4 * ks], p[1][4 * ks + 1]),
+          pack_pair(p[0][4 * ks + 2], p[0][4 * ks + 3]), pack_pair(p[1][4 * ks + 2], p[1][4 * ks + 3])};
+#pragma unroll
+      for (int n = 0; n < kDims / 8; n += 2) {
+        uint32_t b[4];
+        load_transposed(b, shared_address(v_tile + Rows::at(ks * 16 + lane % 16,
+                                                            (warp * kDims + n * 8) / 8 + lane / 16)));
+        multiply_add(sum[n], pa, b[0], b[1]);
+        multiply_add(sum[n + 1], pa, b[2], b[3]);
+      }
+    }
+    __syncthreads();
+    load_tile(t + kStages);
+  }
+
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    total[i] += __shfl_xor_sync(~0U, total[i], 1);
+    total[i] += __shfl_xor_sync(~0U, total[i], 2);
+    const int g = lane / 4 + 8 * i;
+    if (g >= a.group) continue;
+    const int64_t part = (int64_t{r} * kv.kv_heads + kv_head) * splits + split;
+#pragma unroll
+    for (int n = 0; n < kDims / 8; ++n) {
+      const int d = warp * kDims + n * 8 + lane % 4 * 2;
+      const float u = sum[n][2 * i], v = sum[n][2 * i + 1];
+      if (ranges.count == 1)
+        *reinterpret_cast<uint32_t*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead + d) =
+            pack_pair(u / total[i], v / total[i]);
+      else
+        *reinterpret_cast<float2*>(a.sums + (part * kHeads + g) * kHead + d) = make_float2(u, v);
+    }
+    if (ranges.count > 1 && warp == 0 && lane % 4 == 0)
+      a.stats[part * kHeads + g] = make_float2(top[i], total[i]);
+  }
+  if (ranges.count == 1 || a.done == nullptr) return;
+
+  __shared__ bool is_last;
+  __threadfence();
+  __syncthreads();
+  int* done = a.done + r * kv.kv_heads + kv_head;
+  if (tid == 0) {
+    is_last = atomicAdd(done, 1) == ranges.count - 1;
+    if (is_last) *done = 0;
+  }
+  __syncthreads();
+  if (!is_last) return;
+  __threadfence();
+  const int64_t part0 = (int64_t{r} * kv.kv_heads + kv_head) * splits;
+  for (int i = tid; i < a.group * (kHead / 4); i += 32 * kWarps) {
+    const int g = i / (kHead / 4), d = i % (kHead / 4);
+    float high = -FLT_MAX;
+    for (int s = 0; s < ranges.count; ++s) high = fmaxf(high, __ldcg(&a.stats[(part0 + s) * kHeads + g]).x);
+    float all = 0;
+    float4 v = make_float4(0, 0, 0, 0);
+#pragma unroll 4
+    for (int s = 0; s < ranges.count; ++s) {
+      const float2 stat = __ldcg(&a.stats[(part0 + s) * kHeads + g]);
+      const float4 u =
+          __ldcg(reinterpret_cast<const float4*>(a.sums + ((part0 + s) * kHeads + g) * kHead) + d);
+      const float weight = exp2f((stat.x - high) * kLog2e);
+      all += stat.y * weight;
+      v.x += u.x * weight, v.y += u.y * weight, v.z += u.z * weight, v.w += u.w * weight;
+    }
+    reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead)[d] =
+        make_uint2(pack_pair(v.x / all, v.y / all), pack_pair(v.z / all, v.w / all));
+  }
+}
+
+// One block a (query head, row); kSlices groups of threads take the ranges in turn, 4 dimensions a thread.
+constexpr int kSlices = 4, kMaxSplits = 256;
+
+template <int kHead>
+__global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, int splits) {
+  __shared__ float weight[kMaxSplits];
+  __shared__ float4 partial[kSlices][kHead / 4];
+  depend_release();
+  depend_wait();
+  const int head = blockIdx.x, heads = gridDim.x, r = blockIdx.y, tid = threadIdx.x;
+  const int position = a.position[r];
+  const Ranges ranges(first_visible(a.window, position), last_visible(a.window, position, a.span_end[r]),
+                      splits);
+  if (ranges.count == 1) return;
+  const int64_t part = (int64_t{r} * (heads / a.group) + head / a.group) * splits;
+  const int g = head % a.group;
+  if (tid < 32) {
+    float high = -FLT_MAX, all = 0;
+    for (int s = tid; s < ranges.count; s += 32) high = fmaxf(high, a.stats[(part + s) * kHeads + g].x);
+#pragma unroll
+    for (int o = 16; o > 0; o /= 2) high = fmaxf(high, __shfl_xor_sync(~0U, high, o));
+    for (int s = tid; s < ranges.count; s += 32) {
+      const float2 stat = a.stats[(part + s) * kHeads + g];
+      weight[s] = exp2f((stat.x - high) * kLog2e);
+      all += stat.y * weight[s];
+    }
+#pragma unroll
+    for (int o = 16; o > 0; o /= 2) all += __shfl_xor_sync(~0U, all, o);
+    for (int s = tid; s < ranges.count; s += 32) weight[s] /= all;
+  }
+  __syncthreads();
+  const int slice = tid / (kHead / 4), d = tid % (kHead / 4);
+  float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 8
+  for (int s = slice; s < ranges.count; s += kSlices) {
+    const float4 v = reinterpret_cast<const float4*>(a.sums + ((part + s) * kHeads + g) * kHead)[d];
+    sum.x += v.x * weight[s], sum.y += v.y * weight[s], sum.z += v.z * weight[s], sum.w += v.w * weight[s];
+  }
+  partial[slice][d] = sum;
+  __syncthreads();
+  if (slice != 0) return;
+  for (int i = 1; i < kSlices; ++i) {
+    const float4 v = partial[i][d];
+    sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+  }
+  reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + head) * kHead)[d] =
+      make_uint2(pack_pair(sum.x, sum.y), pack_pair(sum.z, sum.w));
+}
+
+// Enough ranges to give every multiprocessor one; a sliding layer has no more keys than its window and a
+// little.
+int splits_of(const Device& device, const HeadShape& s) {
+  const int64_t wanted = (device.multiprocessors() + s.kv_heads - 1) / s.kv_heads;
+  const int64_t useful = s.window > 0 ? (s.window + kKvBlock - 2) / kLeastKeys + 1 : kMaxSplits;
+  return static_cast<int>(std::min<int64_t>({wanted, useful, kMaxSplits}));
+}
+
+template <int kHead, int kStages>
+void launch_few(const Device& device, const FewArgs& args, const KvView<__nv_bfloat16>& kv,
+                const HeadShape& s, int64_t rows) {
+  const int splits = splits_of(device, s);
+  constexpr size_t kShared = (kStages * 2 * kKeys + 16) * Tile<kHead>::kRowBytes;
+  launch(device, attend_few_kernel<kHead, kStages>, dim3(splits, s.kv_heads, rows), dim3(32 * kWarps),
+         kShared, args, kv);
+  if (args.done == nullptr)
+    launch(device, merge_kernel<kHead>, dim3(s.q_heads, rows), dim3(kHead / 4 * kSlices), 0, args, splits);
+}
+
+int64_t stats_bytes(const Device& device, const HeadShape& s) {
+  return kMaxRows * s.kv_heads * splits_of(device, s) * kHeads * static_cast<int64_t>(sizeof(float2));
+}
+
+}  // namespace
+
+int64_t AttentionSplits::bytes(const Device& device, const HeadShape& s) {
+  return kDoneBytes + stats_bytes(device, s) +
+         kMaxRows * s.kv_heads * splits_of(device, s) * kHeads * s.head_dim * 4;
+}
+
+void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, const KvLayer& layer,
+                const PlanView& plan, const AttentionSplits& splits, int shared_limit) {
+  require(plan.rows <= kMaxRows, "rows of decode attention");
+  require(kMaxRows * s.kv_heads * static_cast<int64_t>(sizeof(int)) <= kDoneBytes, "the number of KV heads");
+  auto* memory = static_cast<uint8_t*>(splits.memory);
+  const FewArgs args = {static_cast<const __nv_bfloat16*>(q.data),
+                        static_cast<__nv_bfloat16*>(y.data),
+                        reinterpret_cast<float*>(memory + kDoneBytes + stats_bytes(device, s)),
+                        reinterpret_cast<float2*>(memory + kDoneBytes),
+                        s.q_heads / s.kv_heads <= kMergeHeads ? reinterpret_cast<int*>(memory) : nullptr,
+                        plan.position,
+                        plan.sequence,
+                        plan.span_end,
+                        static_cast<int>(s.window),
+                        static_cast<int>(s.q_heads / s.kv_heads)};
+  const KvView<__nv_bfloat16> kv(layer);
+  const bool large = shared_limit >= kLargeShared;  // 3 tiles of 512 dimensions in flight, else one
+  if (s.head_dim == 512 && large) launch_few<512, 3>(device, args, kv, s, plan.rows);
+  if (s.head_dim == 512 && !large) launch_few<512, 1>(device, args, kv, s, plan.rows);
+  if (s.head_dim == 256 && large) launch_few<256, 3>(device, args, kv, s, plan.rows);
+  if (s.head_dim == 256 && !large) launch_few<256, 2>(device, args, kv, s, plan.rows);
+}
+
+}  // namespace tessera::cuda

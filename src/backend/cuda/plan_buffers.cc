@@ -1,0 +1,50 @@
+#include "backend/cuda/plan_buffers.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace tessera::cuda {
+namespace {
+
+constexpr int64_t kArrays = 6, kFewestRows = 8, kEntry = sizeof(int32_t);
+
+}  // namespace
+
+PlanView PlanBuffers::stage(const StepPlan& plan) {
+  const int64_t rows = plan.rows();
+  TS_CHECK(plan.logit_rows() <= rows && static_cast<int64_t>(plan.media_row.size()) <= rows,
+           "{} rows, {} logit rows, {} media rows", rows, plan.logit_rows(), plan.media_row.size());
+  if (rows > capacity_) {
+    capacity_ = std::max({rows, kFewestRows, 2 * capacity_});
+    host_ = device_->allocate_pinned(kArrays * capacity_ * kEntry);
+    card_ = device_->allocate(kArrays * capacity_ * kEntry);
+  }
+  PlanView view;
+  auto* to = static_cast<int32_t*>(host_.get());
+  const auto* on_card = static_cast<const int32_t*>(card_.get());
+  const auto put = [&](const std::vector<int32_t>& from) {
+    std::copy(from.begin(), from.end(), to);
+    to += capacity_;
+    on_card += capacity_;
+    return on_card - capacity_;
+  };
+  view.token = put(plan.token);
+  view.position = put(plan.position);
+  view.sequence = put(plan.sequence);
+  view.span_end = put(plan.span_end);
+  view.media_row = put(plan.media_row);
+  view.logit_row = put(plan.logit_row);
+  view.rows = rows;
+  view.media_rows = static_cast<int64_t>(plan.media_row.size());
+  view.logit_rows = plan.logit_rows();
+  return view;
+}
+
+void PlanBuffers::upload() {
+  check(cudaMemcpyAsync(card_.get(), host_.get(), static_cast<size_t>(kArrays * capacity_ * kEntry),
+                        cudaMemcpyHostToDevice, device_->stream()),
+        "copying a step's plan");
+}
+
+}  // namespace tessera::cuda

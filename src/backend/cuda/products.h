@@ -1,0 +1,55 @@
+#pragma once
+// Matrix products of the CUDA backend: weights packed on the card, y = x Wᵀ for any number of rows, the
+// embedding table. Up to 8 rows stream the weights once (matvec); more go through cuBLASLt in bfloat16.
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "backend/cuda/device.h"
+
+namespace tessera::cuda {
+
+inline constexpr int64_t kMatvecRows = 8;
+
+struct Matrix;  // a packed weight (matrix.h); Weight::data points to it
+
+/// Tensors are device memory; all work is enqueued on the device's stream. After reserve() the calls below it
+/// neither allocate nor wait, so they can be captured in a graph. A row's bits do not depend on the rows
+/// beside it while there are at most kMatvecRows. x is bfloat16, or float32 for models whose weights are
+/// float32 (float32 x of a quantised or bfloat16 weight with more than kMatvecRows rows is rounded to
+/// bfloat16).
+class Products {
+ public:
+  explicit Products(Device& device);
+  ~Products();
+  Products(const Products&) = delete;
+  Products& operator=(const Products&) = delete;
+
+  /// Streams a matrix from the file to the card through pinned buffers. Throws Error(kDevice) when it does
+  /// not fit.
+  Weight pack(const WeightSource& source);
+  /// All weights are packed: gives the pinned buffers back.
+  void weights_done();
+  /// Work memory for up to `max_rows` rows of everything packed so far.
+  void reserve(int64_t max_rows);
+  /// Bytes that reserve(max_rows) takes.
+  int64_t workspace_bytes(int64_t max_rows) const;
+
+  void linear(Tensor y, Tensor x, Weight w);  // y f32 [rows, n], x [rows, k]
+  /// y = gelu_tanh(x Wgᵀ) * (x Wuᵀ), bf16 or f32 [rows, ffn]; gate rows first, each half padded to 16 rows.
+  void gated_linear(Tensor y, Tensor x, Weight w_gate_up);
+  void logits(Tensor y, Tensor x, Weight w, float cap);  // y = cap * tanh(x Wᵀ / cap); cap 0: none
+  /// y[r] = table[token[r]] * scale, f32; token is device memory, -1 leaves the row as it is.
+  void embed(Tensor y, Weight table, const int32_t* token, int64_t rows, float scale);
+
+  int64_t weight_bytes() const;
+  /// "cuBLASLt 13.0.2", or why the slower kernel is used.
+  std::string describe() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tessera::cuda

@@ -1,0 +1,268 @@
+// Norms and other work on whole rows: one block a row, the row in registers, sums in float32.
+#include <algorithm>
+
+#include "backend/cuda/launch.h"
+#include "backend/cuda/ops.h"
+
+namespace tessera::cuda {
+namespace {
+
+// A row's weights are fetched before the kernel waits for the one before it where a thread holds one vector
+// of a row (decode): they come from memory, evicted by the matrices since the last token.
+constexpr int kMostThreads = 512;  // of a block whose threads hold several vectors
+template <int kParts>
+constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
+
+// Sum over the block, the same bits in all threads. `partial`: 32 floats of shared memory, used once.
+__device__ float block_sum(float v, float* partial) {
+  const int lane = threadIdx.x % 32, warps = (blockDim.x + 31) / 32;
+#pragma unroll
+  for (int o = 16; o > 0; o /= 2) v += __shfl_xor_sync(~0U, v, o);
+  if (lane == 0) partial[threadIdx.x / 32] = v;
+  __syncthreads();
+  v = lane < warps ? partial[lane] : 0;
+#pragma unroll
+  for (int o = 16; o > 0; o /= 2) v += __shfl_xor_sync(~0U, v, o);
+  return v;
+}
+
+template <int kVec, int kParts>
+struct Row {
+  float v[kParts][kVec];
+
+  // f(vector of this thread, its first column)
+  template <typename F>
+  __device__ static void each(int cols, const F& f) {
+#pragma unroll
+    for (int p = 0; p < kParts; ++p) {
+      const int c = (static_cast<int>(threadIdx.x) + p * static_cast<int>(blockDim.x)) * kVec;
+      if (c < cols) f(p, c);
+    }
+  }
+};
+
+template <int kVec>
+__device__ __forceinline__ void load(float (&v)[kVec], const float* from) {
+  if constexpr (kVec == 4) {
+    const float4 t = *reinterpret_cast<const float4*>(from);
+    v[0] = t.x, v[1] = t.y, v[2] = t.z, v[3] = t.w;
+  } else {
+    v[0] = *from;
+  }
+}
+
+template <int kVec>
+__device__ __forceinline__ void store(float* to, const float (&v)[kVec]) {
+  if constexpr (kVec == 4)
+    *reinterpret_cast<float4*>(to) = make_float4(v[0], v[1], v[2], v[3]);
+  else
+    *to = v[0];
+}
+
+template <int kVec>
+__device__ __forceinline__ void store(__nv_bfloat16* to, const float (&v)[kVec]) {
+  if constexpr (kVec == 4) {
+    const __nv_bfloat162 a = __floats2bfloat162_rn(v[0], v[1]), b = __floats2bfloat162_rn(v[2], v[3]);
+    *reinterpret_cast<uint2*>(to) =
+        make_uint2(reinterpret_cast<const uint32_t&>(a), reinterpret_cast<const uint32_t&>(b));
+  } else {
+    *to = __float2bfloat16_rn(v[0]);
+  }
+}
+
+template <int kVec, int kParts, typename Out>
+__global__ void __launch_bounds__(kBlock<kParts>)
+    norm_kernel(Out* y, const float* x, const float* w, int cols, float eps) {
+  __shared__ float partial[32];
+  depend_release();
+  depend_wait();
+  const int64_t at = int64_t{blockIdx.x} * cols;
+  Row<kVec, kParts> row;
+  float squares = 0;
+  row.each(cols, [&](int p, int c) {
+    load<kVec>(row.v[p], x + at + c);
+    for (const float e : row.v[p]) squares += e * e;
+  });
+  const float scale = 1 / sqrtf(block_sum(squares, partial) / static_cast<float>(cols) + eps);
+  row.each(cols, [&](int p, int c) {
+    float weight[kVec], out[kVec];
+    if (w != nullptr) load<kVec>(weight, w + c);
+    for (int i = 0; i < kVec; ++i) out[i] = row.v[p][i] * scale * (w != nullptr ? weight[i] : 1.0F);
+    store<kVec>(y + at + c, out);
+  });
+}
+
+template <int kVec, int kParts, typename Out>
+__global__ void __launch_bounds__(kBlock<kParts>)
+    layer_norm_kernel(Out* y, const float* x, const float* shift, const float* w, const float* bias, int cols,
+                      float eps) {
+  __shared__ float partial[2][32];
+  depend_release();
+  depend_wait();
+  const int64_t at = int64_t{blockIdx.x} * cols;
+  Row<kVec, kParts> row;
+  float sum = 0;
+  row.each(cols, [&](int p, int c) {
+    load<kVec>(row.v[p], x + at + c);
+    if (shift != nullptr) {
+      float s[kVec];
+      load<kVec>(s, shift + c);
+      for (int i = 0; i < kVec; ++i) row.v[p][i] += s[i];
+    }
+    for (const float e : row.v[p]) sum += e;
+  });
+  const float mean = block_sum(sum, partial[0]) / static_cast<float>(cols);
+  float squares = 0;
+  row.each(cols, [&](int p, int) {
+    for (float& e : row.v[p]) e -= mean, squares += e * e;
+  });
+  const float scale = 1 / sqrtf(block_sum(squares, partial[1]) / static_cast<float>(cols) + eps);
+  row.each(cols, [&](int p, int c) {
+    float weight[kVec], b[kVec];
+    load<kVec>(weight, w + c);
+    load<kVec>(b, bias + c);
+    for (int i = 0; i < kVec; ++i) b[i] = row.v[p][i] * scale * weight[i] + b[i];
+    store<kVec>(y + at + c, b);
+  });
+}
+
+template <int kVec, int kParts, typename Out>
+__global__ void __launch_bounds__(kBlock<kParts>)
+    residual_norm_kernel(float* x, const float* y, const float* w_post, float scale, Out* h,
+                         const float* w_next, int cols, float eps) {
+  __shared__ float partial[2][32];
+  Row<kVec, kParts> stream, branch, post_weight, next_weight;
+  depend_release();
+  if constexpr (kParts == 1)
+    stream.each(cols, [&](int p, int c) {
+      load<kVec>(post_weight.v[p], w_post + c);
+      load<kVec>(next_weight.v[p], w_next + c);
+    });
+  depend_wait();
+  const int64_t at = int64_t{blockIdx.x} * cols;
+  float squares = 0;
+  stream.each(cols, [&](int p, int c) {
+    load<kVec>(branch.v[p], y + at + c);
+    load<kVec>(stream.v[p], x + at + c);
+    for (const float e : branch.v[p]) squares += e * e;
+  });
+  const float n = static_cast<float>(cols);
+  const float post = 1 / sqrtf(block_sum(squares, partial[0]) / n + eps);
+  squares = 0;
+  stream.each(cols, [&](int p, int c) {
+    if constexpr (kParts > 1) load<kVec>(post_weight.v[p], w_post + c);
+    for (int i = 0; i < kVec; ++i) {
+      const float v = (stream.v[p][i] + branch.v[p][i] * post * post_weight.v[p][i]) * scale;
+      stream.v[p][i] = v;
+      squares += v * v;
+    }
+    store<kVec>(x + at + c, stream.v[p]);
+  });
+  const float next = 1 / sqrtf(block_sum(squares, partial[1]) / n + eps);
+  stream.each(cols, [&](int p, int c) {
+    if constexpr (kParts > 1) load<kVec>(next_weight.v[p], w_next + c);
+    float out[kVec];
+    for (int i = 0; i < kVec; ++i) out[i] = stream.v[p][i] * next * next_weight.v[p][i];
+    store<kVec>(h + at + c, out);
+  });
+}
+
+__global__ void add_positions_kernel(float* y, const float* table, const int32_t* xy, int cols) {
+  depend_release();
+  depend_wait();
+  const int64_t r = blockIdx.x;
+  const float* of_x = table + int64_t{xy[2 * r]} * 2 * cols;
+  const float* of_y = table + (int64_t{xy[2 * r + 1]} * 2 + 1) * cols;
+  for (int c = threadIdx.x; c < cols; c += blockDim.x) y[r * cols + c] += of_x[c] + of_y[c];
+}
+
+template <typename T>
+__global__ void move_rows_kernel(T* y, const int32_t* to, const T* x, const int32_t* from, int cols) {
+  depend_release();
+  depend_wait();
+  const int64_t i = blockIdx.x, r = to != nullptr ? to[i] : i, s = from != nullptr ? from[i] : i;
+  for (int c = threadIdx.x; c < cols; c += blockDim.x) y[r * cols + c] = x[s * cols + c];
+}
+
+__global__ void widen_kernel(float* to, const __nv_bfloat16* from, int64_t count) {
+  depend_release();
+  depend_wait();
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i < count) to[i] = __bfloat162float(from[i]);
+}
+
+// f<kVec, kParts, Out>(threads). One vector a thread while there are few rows (the row's latency counts),
+// else more in flight in each thread.
+template <int kVec, typename Out, typename F>
+void for_parts(int64_t rows, int64_t vectors, const F& f) {
+  const auto threads = [vectors](int64_t parts, int64_t least) {
+    return static_cast<int>((std::max(least, (vectors + parts - 1) / parts) + 31) / 32 * 32);
+  };
+  if (rows <= 32 && vectors <= 1024)
+    f.template operator()<kVec, 1, Out>(threads(1, 32));
+  else if (vectors <= 4 * kMostThreads)
+    f.template operator()<kVec, 4, Out>(threads(4, 256));
+  else
+    f.template operator()<kVec, 8, Out>(threads(8, 256));
+}
+
+template <typename F>
+void for_row(const Tensor& out, int64_t rows, const F& f) {
+  require(out.cols <= kMaxCols && (out.cols % 4 == 0 || out.cols <= kMaxCols / 4), "a row's width");
+  const bool narrow = out.dtype == DType::kBF16;
+  if (out.cols % 4 == 0 && narrow) for_parts<4, __nv_bfloat16>(rows, out.cols / 4, f);
+  if (out.cols % 4 == 0 && !narrow) for_parts<4, float>(rows, out.cols / 4, f);
+  if (out.cols % 4 != 0 && narrow) for_parts<1, __nv_bfloat16>(rows, out.cols, f);
+  if (out.cols % 4 != 0 && !narrow) for_parts<1, float>(rows, out.cols, f);
+}
+
+}  // namespace
+
+void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps) {
+  for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+    launch(device, norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data),
+           x.f32(), w, static_cast<int>(x.cols), eps);
+  });
+}
+
+void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w,
+                const float* bias, float eps) {
+  for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+    launch(device, layer_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0,
+           static_cast<Out*>(y.data), x.f32(), shift, w, bias, static_cast<int>(x.cols), eps);
+  });
+}
+
+void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
+                   const float* w_next, float eps) {
+  for_row(h, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+    launch(device, residual_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(),
+           w_post, scale, static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps);
+  });
+}
+
+void add_positions(const Device& device, Tensor y, const float* table, const int32_t* xy) {
+  launch(device, add_positions_kernel, dim3(y.rows), dim3(256), 0, y.f32(), table, xy,
+         static_cast<int>(y.cols));
+}
+
+void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from,
+               int64_t count) {
+  if (count == 0) return;
+  require(y.dtype == x.dtype && y.cols == x.cols, "rows of different formats");
+  const int cols = static_cast<int>(x.cols);
+  if (x.dtype == DType::kBF16)
+    launch(device, move_rows_kernel<uint16_t>, dim3(count), dim3(256), 0, static_cast<uint16_t*>(y.data), to,
+           static_cast<const uint16_t*>(x.data), from, cols);
+  else
+    launch(device, move_rows_kernel<float>, dim3(count), dim3(256), 0, y.f32(), to,
+           static_cast<const float*>(x.data), from, cols);
+}
+
+void widen(const Device& device, float* to, Tensor from) {
+  const int64_t count = from.rows * from.cols;
+  launch(device, widen_kernel, dim3((count + 255) / 256), dim3(256), 0, to,
+         static_cast<const __nv_bfloat16*>(from.data), count);
+}
+
+}  // namespace tessera::cuda
