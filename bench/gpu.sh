@@ -15,7 +15,7 @@ build=${1:-}
 if [ -z "$build" ]; then
   ensure_packages build test
   build=$root/build/release
-  cmake --preset release -S "$root" -DTESSERA_CUDA=on
+  cmake --preset release -S "$root" -DTESSERA_CUDA=on -DTESSERA_TESTS=ON -DCMAKE_CUDA_ARCHITECTURES=native
   cmake --build "$build" --target tessera gpu_tests
 fi
 tessera=$build/tessera tests=$build/tests/gpu_tests
