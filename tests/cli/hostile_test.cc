@@ -295,8 +295,9 @@ TEST(HostileRequest, TraceRefusesBrokenParts) {
     EXPECT_FALSE(fs::exists(out));
   }
   write_file(folder / "parts.json", R"(["hi"])");
-  expect_error(tessera({"trace", kTiny, "--parts", folder / "parts.json", "--out", out, "--backend", "cuda"}),
-               {"no CUDA backend"});
+  expect_error(tessera({"trace", kTiny, "--parts", folder / "parts.json", "--out", out, "--backend", "cuda",
+                        "--kv", "q8_0"}),
+               {"cuda backend keeps K and V in bf16 or f32"});
   expect_error(tessera({"trace", kTiny, "--parts", folder / "none.json", "--out", out}), {"none.json"});
   expect_error(tessera({"trace", kTiny, "--parts", folder / "parts.json", "--out", folder / "no/such/out"}),
                {"out"});

@@ -152,11 +152,27 @@ TEST(Engine, BadOptionsAreRefused) {
         },
         ErrorKind::kBadRequest);
   };
-  EXPECT_NE(load([](EngineOptions& o) { o.backend = "cuda"; }).find("CUDA"), std::string::npos);
   EXPECT_NE(load([](EngineOptions& o) { o.backend = "tpu"; }).find("tpu"), std::string::npos);
   EXPECT_NE(load([](EngineOptions& o) { o.context_tokens = 1 << 20; }).find("4096"), std::string::npos);
   load([](EngineOptions& o) { o.chunk_tokens = -1; });
-  load([](EngineOptions& o) { o.isa = "mmx"; });
+  load([](EngineOptions& o) {
+    o.backend = "cpu";
+    o.isa = "mmx";
+  });
+}
+
+// "auto" goes on without a card; "cuda" says why it cannot.
+TEST(Engine, WithoutACardCudaSaysWhy) {
+  if (why_no_cuda().empty()) return;  // tests/gpu are for this machine
+  const auto load = [](const char* backend) {
+    EngineOptions o;
+    o.backend = backend;
+    return Engine::load(kTiny, o);
+  };
+  EXPECT_NE(message_of([&] { load("cuda"); }, ErrorKind::kDevice).find("--backend cpu"), std::string::npos);
+  const auto engine = load("auto");
+  EXPECT_EQ(engine->options().backend, "cpu");
+  EXPECT_NE(engine->backend().find(why_no_cuda()), std::string::npos);
 }
 
 }  // namespace
