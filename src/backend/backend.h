@@ -45,6 +45,10 @@ struct RopeTable {
   Tensor cos, sin;
 };
 
+constexpr int64_t align_up(int64_t value, int64_t align) {
+  return (value + align - 1) / align * align;
+}
+
 /// Rows of one matrix in a file. `read(first, count, out)` writes rows [first, first + count) as float32.
 /// `stored` is the narrowest format of base/dtype.h that holds the values exactly. Both functions are called
 /// from several threads.

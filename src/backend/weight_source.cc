@@ -3,13 +3,6 @@
 #include "backend/backend.h"
 
 namespace tessera {
-namespace {
-
-int64_t align_up(int64_t value, int64_t align) {
-  return (value + align - 1) / align * align;
-}
-
-}  // namespace
 
 int64_t WeightSource::rows() const {
   int64_t sum = 0;

@@ -14,17 +14,17 @@ constexpr int64_t kDefaultContext = 8192, kMinContext = 16, kContextStep = 256;
 // the rest.
 constexpr int64_t kProgramBytes = int64_t{128} << 20;
 
-int64_t step_rows(const EngineOptions& options, const ModelInfo& info) {
+}  // namespace
+
+int64_t step_rows(const ModelInfo& info, const EngineOptions& options) {
   return std::max<int64_t>(options.chunk_tokens, info.vision_parameters > 0 ? kMaxVisionBlock : 1);
 }
-
-}  // namespace
 
 int64_t default_context(int64_t max_context) {
   return std::min(max_context, kDefaultContext);
 }
 
-int64_t step_bytes(const ModelInfo& info, int64_t rows) {
+int64_t step_bytes(const ModelInfo& info, int64_t rows, int64_t logit_rows) {
   int64_t qkv = 0, q = 0, angles = 0;
   int sliding_dim = 0, full_dim = 0;
   for (const LayerInfo& l : info.layers) {
@@ -35,7 +35,8 @@ int64_t step_bytes(const ModelInfo& info, int64_t rows) {
   }
   angles = sliding_dim + full_dim;  // cos and sin of half the dimensions each, by kind of layer
   const int64_t hidden = info.hidden;
-  return 4 * (rows * (3 * hidden + qkv + 2 * q + info.intermediate + angles + hidden) + hidden + info.vocab);
+  return 4 * (rows * (3 * hidden + qkv + 2 * q + info.intermediate + angles + hidden) +
+              logit_rows * (hidden + info.vocab));
 }
 
 bool MemoryNeed::fits() const {
@@ -54,7 +55,7 @@ MemoryNeed memory_need(const ModelInfo& info, const EngineOptions& options, int6
   MemoryNeed need;
   const bool ref = options.backend == "ref";
   const std::string kv = options.kv.empty() && ref ? "f32" : options.kv;
-  const int64_t rows = step_rows(options, info);
+  const int64_t rows = step_rows(info, options);
   need.available_bytes = available_bytes < 0 ? available_memory_bytes() : available_bytes;
   need.context_tokens =
       options.context_tokens > 0 ? options.context_tokens : default_context(info.max_context);

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "backend/backend.h"
 #include "base/error.h"
-#include "engine/engine_impl.h"
+#include "engine/memory_need.h"
 
 namespace tessera {
 namespace {
@@ -20,12 +21,12 @@ struct CardPlan {
 };
 
 CardPlan card_plan(const ModelConfig& config, const ModelInfo& info, const EngineOptions& o) {
-  const int64_t rows = std::max<int64_t>(o.chunk_tokens, config.mm_embed > 0 ? kMaxVisionBlock : 1);
+  const int64_t rows = step_rows(info, o);
   CardPlan plan{};
   for (const TensorCount& t : info.dtypes) plan.weights += t.bytes;
   plan.weights += plan.weights / 32;  // padding of rows
   plan.kv = info.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv);
-  plan.scratch = Scratch::bytes(config, rows, max_logit_rows(config, o, rows));
+  plan.scratch = step_bytes(info, rows, max_logit_rows(config, o, rows));
   plan.free = cuda_card(0).free_bytes;
   return plan;
 }

@@ -42,18 +42,6 @@ Tensor Scratch::logits_of(int64_t i) const {
   return {logits.row(i), 1, logits.cols, logits.dtype};
 }
 
-int64_t Scratch::bytes(const ModelConfig& config, int64_t rows, int64_t logit_rows) {
-  int64_t qkv_cols = 0, q_cols = 0, rope_cols = 0;
-  for (const LayerConfig& l : config.layers) {
-    q_cols = std::max<int64_t>(q_cols, config.q_heads * l.head_dim);
-    qkv_cols =
-        std::max<int64_t>(qkv_cols, (config.q_heads + l.kv_heads * (l.v_is_k ? 1 : 2)) * int64_t{l.head_dim});
-    rope_cols = std::max<int64_t>(rope_cols, l.head_dim);
-  }
-  const int64_t columns = 3 * config.hidden + qkv_cols + 2 * q_cols + config.intermediate + 2 * rope_cols;
-  return 4 * (rows * columns + logit_rows * (config.hidden + config.vocab));
-}
-
 namespace {
 
 // Of all that a recorded step depends on but its plan: memory that was freed and taken again in another order

@@ -22,8 +22,6 @@ class Scratch {
 
   /// Logits of row i of the last step's logit rows, [1, vocab].
   Tensor logits_of(int64_t i) const;
-  /// What a Scratch takes.
-  static int64_t bytes(const ModelConfig& config, int64_t max_rows, int64_t max_logit_rows);
 
  private:
   Tensor take(Backend& backend, int64_t rows, int64_t cols, DType dtype = DType::kF32);

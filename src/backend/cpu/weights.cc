@@ -9,10 +9,6 @@
 namespace tessera::cpu {
 namespace {
 
-int64_t align_up(int64_t value, int64_t align) {
-  return (value + align - 1) / align * align;
-}
-
 // Neighbouring parts of one quantised form, read as one matrix; rows of padding read as zero scales.
 struct QuantRun {
   const WeightSource* source = nullptr;

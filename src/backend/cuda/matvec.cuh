@@ -356,4 +356,13 @@ void launch_matvec(const Device& device, int shared_limit, MatvecArgs a) {
   }
 }
 
+/// Launches when `form` is this one. For the expansion of a TESSERA_CUDA_FORMS list.
+template <int kBits, int kGroup, QuantLayout::Scale kScale, bool kHasMin>
+bool launch_if(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a) {
+  if (!(form == Form{kBits, kGroup, kScale, kHasMin})) return false;
+  using C = Chunks<FormOf<kBits, kGroup, kScale, kHasMin>>;
+  gated ? launch_matvec<C, true>(device, shared_limit, a) : launch_matvec<C, false>(device, shared_limit, a);
+  return true;
+}
+
 }  // namespace tessera::cuda

@@ -6,16 +6,9 @@ namespace tessera::cuda {
 
 bool matvec_q56(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a) {
   using enum QuantLayout::Scale;
-#define X(bits, group, scale, has_min)                        \
-  if (form == Form{bits, group, scale, has_min}) {            \
-    using C = Chunks<FormOf<bits, group, scale, has_min>>;    \
-    gated ? launch_matvec<C, true>(device, shared_limit, a)   \
-          : launch_matvec<C, false>(device, shared_limit, a); \
-    return true;                                              \
-  }
-  TESSERA_CUDA_FORMS_56(X)
+#define X(...) || launch_if<__VA_ARGS__>(device, shared_limit, form, gated, a)
+  return false TESSERA_CUDA_FORMS_56(X);
 #undef X
-  return false;
 }
 
 }  // namespace tessera::cuda

@@ -11,10 +11,6 @@ namespace {
 constexpr int64_t kBufferBytes = int64_t{32} << 20;
 constexpr int64_t kRowsAtOnce = 16;  // of one task of the thread pool
 
-int64_t align_up(int64_t value, int64_t align) {
-  return (value + align - 1) / align * align;
-}
-
 StagedRows staged_rows(const QuantLayout& layout, int64_t cols) {
   using Scale = QuantLayout::Scale;
   const int64_t groups = align_up(cols, layout.group) / layout.group;

@@ -16,10 +16,6 @@ namespace {
 // slabs that stay in the second-level cache (30 MB) would be products too narrow to fill the card.
 constexpr int64_t kSlabBytes = int64_t{256} << 20;
 
-int64_t align_up(int64_t value, int64_t align) {
-  return (value + align - 1) / align * align;
-}
-
 bool has_matvec(const Segment& s) {
   return s.dtype == DType::kBF16 || s.dtype == DType::kQuant;
 }
