@@ -24,6 +24,7 @@ enum class ErrorKind {
   kBadRequest,  // the caller's request cannot be carried out as stated
   kTooLarge,    // the request is valid but over a limit; the message has both numbers
   kDevice,      // the backend failed
+  kBusy,        // too many requests wait already; the same request may be tried again later
 };
 
 /// What ends a load or a request. what() says where, what was found, what was expected and what to do.
@@ -172,14 +173,46 @@ struct EngineOptions {
   /// Of a GGUF model. "": an mmproj*.gguf beside it that is named after it, or the only one there; ModelInfo
   /// says which. Of another model: kBadModel. With a directory: kBadRequest.
   std::string mmproj_path;
+  /// Conversations that generate at once; each has a KV cache of context_tokens of its own.
+  int parallel = 1;
+  /// Requests that may wait for one of these; one more is Error(kBusy).
+  int max_queue = 1024;
+  /// A long prompt adds no more than about this to the time between two tokens of the others (an image's
+  /// tokens, which are computed at once, may).
+  double max_step_ms = 200;
+  /// Prefixes of earlier conversations (tokens and media) kept for later ones. In memory: 0: none beyond what
+  /// the slots hold. On disk, over restarts: a folder made if missing, "": none.
+  int64_t cache_ram_bytes = 0;
+  std::string cache_dir;
+  int64_t cache_disk_bytes = int64_t{8} << 30;
   /// Called during load with the fraction done, 0 … 1, from the loading thread.
   std::function<void(double)> on_progress;
 };
 
+/// What an engine is doing, at one moment. Totals count from the load on.
+struct SlotStatus {
+  enum class State { kIdle, kPrefilling, kGenerating };
+  State state = State::kIdle;
+  int held_tokens = 0;    // in the KV cache
+  int prompt_tokens = 0;  // of the running request
+  int completion_tokens = 0;
+};
+struct EngineStatus {
+  std::vector<SlotStatus> slots;  // EngineOptions::parallel of them
+  int queued = 0;
+  int64_t requests = 0, refused = 0;  // finished, whatever way; answered with kBusy
+  int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  int64_t steps = 0, step_rows = 0;  // passes through the model, and rows in them
+  double busy_ms = 0;                // spent in them
+  double longest_step_ms = 0;
+  int64_t cache_ram_bytes = 0, cache_disk_bytes = 0, cache_entries = 0;  // of the prefix cache
+  int64_t cache_hits = 0;  // requests that took something from it, slots not counted
+};
+
 class EngineImpl;
 
-/// A loaded model. Immutable after load; any thread may use it. One Session generates at a time per Engine:
-/// others wait their turn (a lock, first come first served).
+/// A loaded model. Immutable after load; any thread may use it. Requests of up to EngineOptions::parallel
+/// sessions share each pass through the model; others wait, first come first served.
 class Engine {
  public:
   /// `path`: a Hugging Face directory (config.json, tokenizer.json, *.safetensors; plain or MLX affine), or a
@@ -192,6 +225,7 @@ class Engine {
   const EngineOptions& options() const;  // as resolved: backend, threads and context_tokens are filled in
   /// What computes, for people: "cpu avx512, 2 threads", "cuda NVIDIA H200".
   std::string backend() const;
+  EngineStatus status() const;
   EngineImpl& impl() const { return *impl_; }
 
  private:
@@ -217,6 +251,7 @@ struct GenerateOptions {
   int max_tokens = 0;              // 0: until the model stops or the context is full
   std::vector<std::string> stop;   // stop strings; they are not part of the reply
   bool ignore_end_tokens = false;  // go on past <turn|> and the like
+  double timeout_ms = 0;           // 0: none; from the call on, waiting included: FinishReason::kTimeLimit
 };
 
 struct ToolCall {
@@ -227,7 +262,8 @@ struct ToolCall {
 
 enum class EventKind { kPrefill, kThought, kText, kToolCall };
 
-/// Delivered from generate(), on the caller's thread, in order.
+/// Delivered from generate(), on the caller's thread, in order. The engine is at most one step ahead: a
+/// caller that takes its time holds up its own reply and no other.
 struct Event {
   EventKind kind;
   std::string text;                         // kThought, kText: whole UTF-8 characters only
@@ -235,14 +271,14 @@ struct Event {
   int prefill_done = 0, prefill_total = 0;  // kPrefill: tokens
 };
 
-enum class FinishReason { kStop, kStopString, kToolCall, kLength, kContextFull, kCancelled };
+enum class FinishReason { kStop, kStopString, kToolCall, kLength, kContextFull, kCancelled, kTimeLimit };
 const char* to_string(FinishReason reason);
 
 struct Usage {
   int prompt_tokens = 0;  // all of the prompt
-  int cached_tokens = 0;  // of these, already in the KV cache
+  int cached_tokens = 0;  // of these, not computed again: this session's or another's, or the prefix cache's
   int completion_tokens = 0;
-  double prefill_ms = 0, generate_ms = 0;
+  double queued_ms = 0, prefill_ms = 0, generate_ms = 0;
   double prompt_per_s() const {
     return prefill_ms > 0 ? (prompt_tokens - cached_tokens) * 1e3 / prefill_ms : 0;
   }
@@ -280,12 +316,12 @@ class Session {
   void set_prompt(std::string_view rendered, std::span<const Media> media);
 
   /// Prefills what is new, then generates. The reply's tokens become part of the conversation.
-  /// Throws kTooLarge (context, with the numbers), kBadRequest.
+  /// Throws kTooLarge (context, with the numbers), kBadRequest, kBusy, kDevice, and what on_event throws.
   Reply generate(const GenerateOptions& options, const std::function<void(const Event&)>& on_event = {});
   /// Makes a running generate() return within one step with FinishReason::kCancelled.
   void cancel();
   void clear();
-  /// Tokens so far, prompt and replies.
+  /// Tokens so far, prompt and replies. Not while generate() runs, on_event included.
   int tokens() const;
 
  private:

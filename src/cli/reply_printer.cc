@@ -64,6 +64,9 @@ void ReplyPrinter::finish(const Reply& reply, int max_tokens) {
     case FinishReason::kCancelled:
       write_err(dim("[stopped]\n"));
       break;
+    case FinishReason::kTimeLimit:
+      write_err(dim("[ended: the time is over]\n"));
+      break;
     default:
       break;
   }

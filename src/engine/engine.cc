@@ -10,6 +10,7 @@
 #include "engine/model_info.h"
 #include "engine/model_source.h"
 #include "engine/packed_weights.h"
+#include "engine/scheduler.h"
 
 namespace tessera {
 namespace {
@@ -27,6 +28,15 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
   if (o.context_tokens < 16 || o.context_tokens > config.max_context)
     throw_error(ErrorKind::kBadRequest, "context is {} tokens, expected 16 … {} (the model's maximum)",
                 o.context_tokens, config.max_context);
+  if (o.parallel < 1 || o.parallel > 1024)
+    throw_error(ErrorKind::kBadRequest, "parallel is {}, expected 1 … 1024", o.parallel);
+  if (o.max_queue < 0)
+    throw_error(ErrorKind::kBadRequest, "max_queue is {}, expected 0 or more", o.max_queue);
+  if (!(o.max_step_ms > 0))
+    throw_error(ErrorKind::kBadRequest, "max_step_ms is {}, expected more than 0", o.max_step_ms);
+  if (o.cache_ram_bytes < 0 || o.cache_disk_bytes < 0)
+    throw_error(ErrorKind::kBadRequest, "cache of {} bytes in memory and {} on disk, expected 0 or more",
+                o.cache_ram_bytes, o.cache_disk_bytes);
   if (!o.kv.empty()) kv_type(o.kv);
   if (o.backend == "auto") o.backend = choose_backend(config, info, o, why_not_cuda);
   if (o.kv.empty()) o.kv = o.backend == "ref" ? "f32" : o.backend == "cuda" ? "bf16" : info.default_kv;
@@ -67,12 +77,15 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
                                {.pin = options.pin_threads, .lock_memory = options.lock_memory});
   }
   model = bind_model(config, store, *backend, options.on_progress);
-  const int64_t rows = max_step_tokens();
+  const int64_t rows = step_rows(info, options);
   backend->reserve(rows);
   scratch = std::make_unique<Scratch>(*backend, model, rows, max_logit_rows(config, options, rows));
   media_memory = backend->allocate(rows * config.hidden * dtype_bytes(DType::kF32));
   media = {media_memory.get(), rows, config.hidden, DType::kF32};
+  scheduler = std::make_unique<Scheduler>(*this);
 }
+
+EngineImpl::~EngineImpl() = default;
 
 int64_t EngineImpl::max_step_tokens() const {
   return std::max<int64_t>(options.chunk_tokens, model.has_vision() ? kMaxVisionBlock : 1);
@@ -90,6 +103,9 @@ const ModelInfo& Engine::info() const {
 }
 const EngineOptions& Engine::options() const {
   return impl_->options;
+}
+EngineStatus Engine::status() const {
+  return impl_->scheduler->status();
 }
 std::string Engine::backend() const {
   return impl_->backend->describe() +
@@ -123,6 +139,8 @@ const char* to_string(FinishReason reason) {
       return "context_full";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kTimeLimit:
+      return "time_limit";
   }
   return "unknown";
 }

@@ -36,12 +36,19 @@ class TurnLock {
 };
 
 struct ModelSource;
+class Scheduler;
+
+/// Rows of one conversation in a step in which it decodes: the newest token and drafts to verify.
+inline constexpr int64_t kMaxDecodeRows = 9;
 
 class EngineImpl {
  public:
   EngineImpl(const std::string& path, const EngineOptions& options);
   EngineImpl(ModelSource source, const EngineOptions& options);
 
+  ~EngineImpl();
+
+  /// Longest part of a step that one conversation takes.
   int64_t max_step_tokens() const;
 
   EngineOptions options;     // resolved
@@ -51,11 +58,12 @@ class EngineImpl {
   Tokenizer tokenizer;
   std::unique_ptr<Backend> backend;
   Model model;
-  // One session computes at a time: scratch is shared.
+  // Who has the turn computes: scratch is shared.
   TurnLock turn;
   std::unique_ptr<Scratch> scratch;
   std::shared_ptr<void> media_memory;
-  Tensor media;  // [max_step_tokens, hidden] soft tokens of one step
+  Tensor media;                          // [max_step_tokens, hidden] soft tokens of one step
+  std::unique_ptr<Scheduler> scheduler;  // last: its thread uses all of the above
 };
 
 }  // namespace tessera

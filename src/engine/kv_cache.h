@@ -14,6 +14,14 @@ namespace tessera {
 /// "f32", "bf16" or "q8_0". Throws Error(kBadRequest) for another name.
 KvType kv_type(const std::string& name);
 
+/// What a sequence of the cache holds.
+struct KvSlot {
+  std::vector<uint64_t> held;  // Sequence::keys() of positions [0, held.size())
+  int64_t written = 0;         // highest position written since the slot was empty + 1; >= held.size()
+  uint64_t last_used = 0;      // counts requests; 0: never
+  bool busy = false;
+};
+
 class KvCache {
  public:
   /// Room for `sequences` conversations of `context_tokens`; steps of at most `max_step_tokens` rows a

@@ -17,7 +17,8 @@ constexpr int64_t kProgramBytes = int64_t{128} << 20;
 }  // namespace
 
 int64_t step_rows(const ModelInfo& info, const EngineOptions& options) {
-  return std::max<int64_t>(options.chunk_tokens, info.vision_parameters > 0 ? kMaxVisionBlock : 1);
+  return std::max<int64_t>(options.chunk_tokens, info.vision_parameters > 0 ? kMaxVisionBlock : 1) +
+         (options.parallel - 1) * kMaxDecodeRows;
 }
 
 int64_t default_context(int64_t max_context) {

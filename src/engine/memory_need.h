@@ -7,7 +7,8 @@ namespace tessera {
 /// Room for these many tokens when the caller does not say: the model's maximum, at most 8,192.
 int64_t default_context(int64_t max_context);
 
-/// Rows of the longest step: a prefill chunk, or a vision block, which is never cut.
+/// Rows of the longest step: a prefill chunk, or a vision block, which is never cut, and what the other
+/// conversations decode.
 int64_t step_rows(const ModelInfo& info, const EngineOptions& options);
 /// Activations of a step of `rows` rows and `logit_rows` rows of logits, as model/forward allocates them, and
 /// the soft tokens.

@@ -22,6 +22,13 @@ uint64_t content_key(std::span<const float> values) {
   return h;
 }
 
+uint64_t soft_key(uint64_t content, TokenKind kind, int64_t place) {
+  uint64_t h =
+      content ^ (static_cast<uint64_t>(kind) << 56) ^ (static_cast<uint64_t>(place) * 0x9E3779B97F4A7C15U);
+  h = (h ^ (h >> 30)) * 0xBF58476D1CE4E5B9U;
+  return (h ^ (h >> 31)) | (uint64_t{1} << 63);
+}
+
 const char* noun(TokenKind kind) {
   constexpr std::array<const char*, 4> kNouns = {"text", "image", "video", "audio"};
   return kNouns[static_cast<size_t>(kind)];
@@ -78,6 +85,7 @@ void Sequence::push_run(int32_t begin_id, int32_t soft_id, int32_t end_id, Run r
   run.begin = size();
   for (int64_t i = 0; i < run.count; ++i) {
     ids_.push_back(soft_id);
+    keys_.push_back(soft_key(run.key, run.kind, i));
     marks_.push_back({run.kind, static_cast<int32_t>(runs_.size())});
   }
   runs_.push_back(std::move(run));
@@ -170,14 +178,11 @@ int64_t Sequence::block_end(int64_t position) const {
   return is_vision(kind(position)) ? run_at(position)->begin + run_at(position)->count - 1 : position;
 }
 
-int64_t Sequence::common_prefix(const Sequence& other) const {
-  const int64_t n = std::min(size(), other.size());
-  int64_t i = 0;
-  for (; i < n && ids_[static_cast<size_t>(i)] == other.ids_[static_cast<size_t>(i)]; ++i) {
-    const Run *a = run_at(i), *b = other.run_at(i);
-    if ((a == nullptr) != (b == nullptr) || (a != nullptr && (a->key != b->key || a->begin != b->begin)))
-      break;
-  }
+int64_t Sequence::common_prefix(std::span<const uint64_t> keys) const {
+  const auto n = std::min(keys_.size(), keys.size());
+  const auto differs =
+      std::mismatch(keys_.begin(), keys_.begin() + static_cast<int64_t>(n), keys.begin()).first;
+  const int64_t i = differs - keys_.begin();
   // Inside a block the cached keys of its first rows depend on its later rows: start again at its begin.
   return i < size() ? block_begin(i) : i;
 }

@@ -41,14 +41,18 @@ class Sequence {
 
   int64_t size() const { return static_cast<int64_t>(ids_.size()); }
   const std::vector<int32_t>& ids() const { return ids_; }
+  /// What each position is, [size()]: a token's id, or a key of the media content and the place in it (bit 63
+  /// set). Two sequences with the same keys up to a position have the same KV up to there (a vision block
+  /// counts as a whole).
+  const std::vector<uint64_t>& keys() const { return keys_; }
   TokenKind kind(int64_t position) const { return marks_[static_cast<size_t>(position)].kind; }
   /// First and last position of the vision block that holds `position`; the position itself outside of
   /// blocks.
   int64_t block_begin(int64_t position) const;
   int64_t block_end(int64_t position) const;
 
-  /// Longest prefix that is the same in both: ids, media content, and no vision block cut.
-  int64_t common_prefix(const Sequence& other) const;
+  /// Longest prefix that `keys` of another sequence shares, no vision block cut.
+  int64_t common_prefix(std::span<const uint64_t> keys) const;
   /// Where a step that starts at `begin` ends: at most `chunk_tokens` rows, more only for one vision block.
   int64_t step_end(int64_t begin, int64_t chunk_tokens) const;
   /// Appends rows [begin, end) to `plan` as sequence `index`; soft tokens are embedded on first use and
@@ -74,7 +78,9 @@ class Sequence {
   };
 
   void check_can_take(MediaKind kind) const;
-  void push(int32_t id) { ids_.push_back(id), marks_.emplace_back(); }
+  void push(int32_t id) {
+    ids_.push_back(id), marks_.emplace_back(), keys_.push_back(static_cast<uint32_t>(id));
+  }
   void push_run(int32_t begin_id, int32_t soft_id, int32_t end_id, Run run);
   const Run* run_at(int64_t position) const;
   void embed(Run& run, Backend& be, const Model& model);
@@ -83,6 +89,7 @@ class Sequence {
   const Tokenizer* tokenizer_;
   std::string pending_;
   std::vector<int32_t> ids_;
+  std::vector<uint64_t> keys_;
   std::vector<Mark> marks_;
   std::vector<Run> runs_;
 };

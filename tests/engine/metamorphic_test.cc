@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/probe.h"
+#include "engine/scheduler.h"
 #include "support/engines.h"
 
 namespace tessera::test {
@@ -128,6 +129,7 @@ TEST_P(Metamorphic, CancelDuringPrefill) {
   whole.append_text(text);
   cut.append_text(text);
   const Reply want = whole.generate(o);
+  engine->impl().scheduler->forget();
   int steps = 0;
   const Reply stopped = cut.generate(o, [&](const Event&) {
     if (++steps == 2) cut.cancel();
@@ -163,7 +165,9 @@ TEST_P(Metamorphic, PrefixHitEqualsCold) {
     Session cold(engine);
     warm.set_prompt(text, media);
     cold.set_prompt(text, media);
-    const Reply a = warm.generate(o), b = cold.generate(o);
+    const Reply a = warm.generate(o);
+    engine->impl().scheduler->forget();
+    const Reply b = cold.generate(o);
     EXPECT_EQ(a.ids, b.ids) << text;
     EXPECT_EQ(b.usage.cached_tokens, 0);
     reused += a.usage.cached_tokens;

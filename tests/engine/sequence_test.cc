@@ -143,10 +143,10 @@ TEST(Sequence, CommonPrefixSeesContentAndKeepsBlocksWhole) {
   const Media noise = tiny_media({"image", "noise.png", 70});  // 60 soft tokens, as waves
   const Sequence a = of("<bos>x<|image|>yz", {waves()}), b = of("<bos>x<|image|>yzzz", {waves()}),
                  c = of("<bos>x<|image|>yz", {noise});
-  EXPECT_EQ(a.common_prefix(a), a.size());
-  EXPECT_GE(a.common_prefix(b), 1 + 1 + 62);
-  EXPECT_EQ(a.common_prefix(c), 3);  // <bos>, x, begin marker: never inside the image
-  EXPECT_EQ(c.common_prefix(a), 3);
+  EXPECT_EQ(a.common_prefix(a.keys()), a.size());
+  EXPECT_GE(a.common_prefix(b.keys()), 1 + 1 + 62);
+  EXPECT_EQ(a.common_prefix(c.keys()), 3);  // <bos>, x, begin marker: never inside the image
+  EXPECT_EQ(c.common_prefix(a.keys()), 3);
 }
 
 TEST(KvCache, ResumeOnlyWhereTheRingStillHoldsTheWindow) {

@@ -1,0 +1,204 @@
+// Life of a reply: prefill what is not in the KV cache, then sample, step, stream, until something ends it.
+#include "engine/generation.h"
+
+#include <algorithm>
+#include <random>
+
+#include "base/error.h"
+
+namespace tessera {
+namespace {
+
+double ms_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+uint64_t fresh_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+bool contains(const std::vector<int32_t>& ids, int32_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+// The prompt may end inside an open thought channel (after a tool result with thinking on, or a cancelled
+// reply).
+bool starts_in_thought(const Tokenizer& tokenizer, const Sequence& sequence) {
+  const auto open = tokenizer.find("<|channel>"), close = tokenizer.find("<channel|>"),
+             turn = tokenizer.find("<|turn>");
+  if (!open) return false;
+  for (int64_t i = sequence.size() - 1; i >= 0; --i) {
+    const int32_t id = sequence.ids()[static_cast<size_t>(i)];
+    if (id == *open) return true;
+    if ((close && id == *close) || (turn && id == *turn)) return false;
+  }
+  return false;
+}
+
+void check(const EngineImpl& engine, const Sequence& sequence, const GenerateOptions& options) {
+  if (options.max_tokens < 0)
+    throw_error(ErrorKind::kBadRequest, "max_tokens is {}, expected 0 (no limit) or more",
+                options.max_tokens);
+  if (!(options.timeout_ms >= 0))
+    throw_error(ErrorKind::kBadRequest, "timeout_ms is {}, expected 0 (none) or more", options.timeout_ms);
+  if (sequence.size() == 0)
+    throw_error(ErrorKind::kBadRequest, "the prompt is empty; append text or media first");
+  const int64_t context = engine.options.context_tokens, most = engine.config.max_context;
+  if (sequence.size() > context)
+    throw_error(ErrorKind::kTooLarge, "prompt is {} tokens, context is {}; {}", sequence.size(), context,
+                sequence.size() < most ? fmt::format("shorten it or start with --ctx {}",
+                                                     std::min<int64_t>(sequence.size() + 512, most))
+                                       : fmt::format("shorten it: the model's maximum is {}", most));
+}
+
+}  // namespace
+
+Generation::Generation(EngineImpl& engine, Sequence& sequence, int64_t reply_begin,
+                       const GenerateOptions& options)
+    : engine_(&engine),
+      sequence_((check(engine, sequence, options), &sequence)),
+      options_(options),
+      reply_begin_(reply_begin),
+      sampler_(options.sampling, reply_.seed = options.sampling.seed.value_or(fresh_seed()),
+               engine.config.suppressed_tokens),
+      parser_(engine.tokenizer, starts_in_thought(engine.tokenizer, sequence)),
+      stops_(options.stop) {
+  reply_.usage.prompt_tokens = static_cast<int>(sequence.size());
+}
+
+void Generation::start(int32_t index, KvSlot& slot, const KvCache& cache) {
+  slot_index_ = index;
+  slot_ = &slot;
+  const int64_t n = sequence_->size();
+  int64_t kept = sequence_->common_prefix(slot.held);
+  kept = sequence_->block_begin(std::min(kept, n - 1));  // the last row runs again: its logits are wanted
+  if (!cache.can_resume(kept, slot.written)) kept = 0;
+  if (kept == 0) slot.written = 0;
+  slot.held.resize(static_cast<size_t>(kept));
+  prefill_begin_ = kept;
+  reply_.usage.cached_tokens = static_cast<int>(kept);
+  state_ = State::kPrefilling;
+  phase_begin_ = Clock::now();
+  reply_.usage.queued_ms = ms_between(created_, phase_begin_);
+}
+
+void Generation::propose(std::span<const int32_t> drafts) {
+  const int64_t room = std::min(engine_->options.context_tokens - sequence_->size(), kMaxDecodeRows - 1);
+  const auto count = std::clamp<int64_t>(static_cast<int64_t>(drafts.size()), 0, std::max<int64_t>(room, 0));
+  drafts_.assign(drafts.begin(), drafts.begin() + count);
+}
+
+int64_t Generation::next_rows(int64_t chunk_tokens) const {
+  if (state_ == State::kDecoding) return 1 + static_cast<int64_t>(drafts_.size());
+  const auto begin = static_cast<int64_t>(slot_->held.size());
+  return sequence_->step_end(begin, chunk_tokens) - begin;
+}
+
+void Generation::add_rows(StepPlan& plan, int64_t chunk_tokens) {
+  const int64_t n = sequence_->size();
+  const bool decoding = state_ == State::kDecoding;
+  step_begin_ = decoding ? n - 1 : static_cast<int64_t>(slot_->held.size());
+  const int64_t end = decoding ? n : sequence_->step_end(step_begin_, chunk_tokens);
+  const int64_t first_row = plan.rows();
+  sequence_->add_rows(plan, step_begin_, end, slot_index_, engine_->media, *engine_->backend, engine_->model);
+  step_end_ = end;
+  for (const int32_t draft : drafts_) {
+    plan.token.push_back(draft);
+    plan.position.push_back(static_cast<int32_t>(step_end_));
+    plan.sequence.push_back(slot_index_);
+    plan.span_end.push_back(static_cast<int32_t>(step_end_++));
+  }
+  logit_row_ = plan.logit_rows();
+  for (int64_t r = decoding ? first_row : plan.rows() - 1; end == n && r < plan.rows(); ++r)
+    plan.logit_row.push_back(static_cast<int32_t>(r));
+}
+
+// Positions up to `end` of the step's rows stand; rows beyond were written for drafts that were not taken.
+void Generation::commit(int64_t end) {
+  slot_->written = std::max(slot_->written, step_end_);
+  const auto& keys = sequence_->keys();
+  slot_->held.insert(slot_->held.end(), keys.begin() + static_cast<int64_t>(slot_->held.size()),
+                     keys.begin() + end);
+}
+
+void Generation::take() {
+  if (state_ == State::kFinished) return;
+  if (state_ == State::kPrefilling) {
+    commit(step_end_);
+    const int64_t n = sequence_->size();
+    emit({EventKind::kPrefill,
+          {},
+          {},
+          static_cast<int>(step_end_ - prefill_begin_),
+          static_cast<int>(n - prefill_begin_)});
+    if (step_end_ < n) return;
+    state_ = State::kDecoding;
+    const auto now = Clock::now();
+    reply_.usage.prefill_ms = ms_between(std::exchange(phase_begin_, now), now);
+  }
+  // Row j gives the token after the j-th draft; it stands as long as each draft is what was drawn.
+  const std::vector<int32_t> drafts = std::exchange(drafts_, {});
+  for (size_t j = 0; j <= drafts.size(); ++j) {
+    const std::vector<int32_t>& ids = sequence_->ids();
+    const int32_t id =
+        sampler_.sample(*engine_->backend, engine_->scratch->logits_of(logit_row_ + static_cast<int64_t>(j)),
+                        ids, std::span(ids).subspan(static_cast<size_t>(reply_begin_)), sequence_->size());
+    commit(sequence_->size());
+    if (const auto reason = append(id)) return finish(*reason);
+    if (j < drafts.size() && id != drafts[j]) return;
+  }
+}
+
+// One token of the reply; what ended it, if it did.
+std::optional<FinishReason> Generation::append(int32_t id) {
+  sequence_->append_generated(id);
+  reply_.ids.push_back(id);
+  take(parser_.push(id));
+  if (!options_.ignore_end_tokens && contains(engine_->config.end_tokens, id))
+    return reply_.tool_calls.empty() ? FinishReason::kStop : FinishReason::kToolCall;
+  if (stops_.hit()) return FinishReason::kStopString;
+  if (options_.max_tokens > 0 && static_cast<int>(reply_.ids.size()) >= options_.max_tokens)
+    return FinishReason::kLength;
+  if (sequence_->size() >= engine_->options.context_tokens) return FinishReason::kContextFull;
+  return {};
+}
+
+void Generation::finish(FinishReason reason) {
+  if (state_ == State::kFinished) return;
+  const double ms = ms_between(phase_begin_, Clock::now());
+  if (state_ == State::kWaiting) reply_.usage.queued_ms = ms;
+  if (state_ == State::kPrefilling) reply_.usage.prefill_ms = ms;
+  if (state_ == State::kDecoding) reply_.usage.generate_ms = ms;
+  state_ = State::kFinished;
+  reply_.finish = reason;
+  reply_.usage.completion_tokens = static_cast<int>(reply_.ids.size());
+  take(parser_.finish());
+  emit_text(stops_.finish());
+}
+
+void Generation::emit(Event event) {
+  if (keep_events_) events_.push_back(std::move(event));
+}
+
+void Generation::emit_text(std::string text) {
+  if (text.empty()) return;
+  reply_.text += text;
+  emit({EventKind::kText, std::move(text), {}, 0, 0});
+}
+
+void Generation::take(const std::vector<ReplyEvent>& events) {
+  for (const ReplyEvent& e : events) {
+    if (e.kind == ReplyEvent::Kind::kText) emit_text(stops_.push(e.text));
+    if (e.kind == ReplyEvent::Kind::kThought) {
+      reply_.thought += e.text;
+      emit({EventKind::kThought, e.text, {}, 0, 0});
+    }
+    if (e.kind == ReplyEvent::Kind::kToolCall) {
+      reply_.tool_calls.push_back(e.call);
+      emit({EventKind::kToolCall, {}, e.call, 0, 0});
+    }
+  }
+}
+
+}  // namespace tessera

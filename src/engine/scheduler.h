@@ -1,0 +1,73 @@
+#pragma once
+// Owns the engine's thread and its turns to compute: batches the generations of all sessions into steps.
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/generation.h"
+#include "engine/step_budget.h"
+
+namespace tessera {
+
+class Scheduler {
+ public:
+  using OnEvent = std::function<void(const Event&)>;
+
+  /// `engine` owns the scheduler. Nothing is started before the first request.
+  explicit Scheduler(EngineImpl& engine);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  /// Carries `generation` out and delivers its events on the calling thread, any thread. Setting `cancelled`
+  /// and calling wake() ends it within one step. Throws Error(kBusy), what the steps threw, what `on_event`
+  /// threw.
+  Reply run(Generation& generation, const std::atomic<bool>& cancelled, const OnEvent& on_event);
+  void wake();
+  EngineStatus status() const;
+  /// Forgets what idle slots hold: the next prompt is computed from nothing.
+  void forget();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Request;
+
+  void loop();
+  void reap();
+  void admit();
+  void start(Request& request);
+  std::vector<Request*> choose();
+  void step(const std::vector<Request*>& batch);
+  void deliver(const std::vector<Request*>& batch);
+  void complete(Request& request);
+  void update_status();
+  size_t choose_slot(const Sequence& sequence) const;
+  Clock::time_point next_deadline() const;
+
+  EngineImpl& engine_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;  // the engine's thread waits here
+  bool stop_ = false, idle_ = false, forget_ = false;
+  std::deque<Request*> waiting_;
+  std::vector<Request*> running_;  // in order of their coming
+  EngineStatus status_;
+  std::thread thread_;
+
+  // The engine's thread only.
+  std::deque<Request*> prefilling_;  // whose turn is next first
+  std::unique_ptr<KvCache> kv_;
+  std::vector<KvSlot> slots_;
+  StepBudget budget_;
+  StepPlan plan_;
+  uint64_t requests_ = 0;
+  double step_ms_ = 0;  // of the last step; 0: nothing was computed
+};
+
+}  // namespace tessera
