@@ -246,12 +246,61 @@ std::string render_chat(std::string_view request_json);
 
 // ---------------------------------------------------------------------------------------------- conversation
 
+/// Added to a token's logit before penalties and temperature.
+struct LogitBias {
+  int32_t id = 0;  // 0 … vocabulary - 1, each at most once
+  float bias = 0;  // -100 … 100 as in OpenAI's API; -100 and below: never chosen
+};
+
+/// A function that the reply may call.
+struct ToolDeclaration {
+  std::string name;             // letters, digits, _ . -
+  std::string parameters_json;  // JSON schema of the arguments, an object's; "": any object
+};
+enum class ToolChoice {
+  kAuto,      // text, or calls of the tools given
+  kNone,      // no calls
+  kRequired,  // at least one call and nothing else (a thought before it excepted)
+};
+
+/// What the reply must be. It binds the answer, never the thought; end tokens are chosen exactly when the
+/// answer is complete. A schema is compiled by generate() and kept by the engine. Supported:
+/// docs/structured-output.md; what is not is Error(kBadRequest) with the path in the schema and the keyword.
+struct ReplyFormat {
+  bool json_object = false;  // the answer is a JSON object
+  std::string json_schema;   // the answer is JSON of this schema; "": none. Not with json_object
+  /// Calls have these names and arguments. Empty: calls are not constrained (tool_choice kNone still forbids
+  /// them; kRequired is an error). With a schema or json_object, the answer is JSON or calls.
+  std::vector<ToolDeclaration> tools;
+  ToolChoice tool_choice = ToolChoice::kAuto;
+  std::string tool_name;            // with kRequired: only this one of `tools`; "": any
+  bool parallel_tool_calls = true;  // false: the reply ends after one call
+};
+
 struct GenerateOptions {
   Sampling sampling;
   int max_tokens = 0;              // 0: until the model stops or the context is full
+  int min_tokens = 0;              // end tokens are not chosen before; `format` has precedence
   std::vector<std::string> stop;   // stop strings; they are not part of the reply
   bool ignore_end_tokens = false;  // go on past <turn|> and the like
   double timeout_ms = 0;           // 0: none; from the call on, waiting included: FinishReason::kTimeLimit
+  std::vector<LogitBias> logit_bias = {};
+  int top_logprobs = -1;             // 0 … 20 alternatives for each token; -1: no log-probabilities
+  int reasoning_budget_tokens = -1;  // tokens in the thought channel, then it is closed; -1: no limit
+  ReplyFormat format = {};
+};
+
+/// Natural logarithm of a token's probability: log-softmax of the model's logits (softcap included), before
+/// bias, penalties, constraints and temperature.
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0;
+  std::string bytes = {};  // what the token stands for; part of a character for byte tokens
+};
+struct TokenLogprobs {
+  TokenLogprob chosen;
+  std::vector<TokenLogprob> top = {};  // the likeliest, best first; GenerateOptions::top_logprobs of them
+  bool in_answer = false;              // its bytes are part of the answer's text: no thought, call or marker
 };
 
 struct ToolCall {
@@ -269,6 +318,9 @@ struct Event {
   std::string text;                         // kThought, kText: whole UTF-8 characters only
   ToolCall tool_call;                       // kToolCall
   int prefill_done = 0, prefill_total = 0;  // kPrefill: tokens
+  /// kText, when asked for: of the answer's tokens since the last event that had some. Text is held back for
+  /// whole characters and stop strings, so these may end before or after the event's text does.
+  std::vector<TokenLogprobs> logprobs = {};
 };
 
 enum class FinishReason { kStop, kStopString, kToolCall, kLength, kContextFull, kCancelled, kTimeLimit };
@@ -288,7 +340,11 @@ struct Usage {
 struct Reply {
   std::string text, thought;
   std::vector<ToolCall> tool_calls;
-  std::vector<int32_t> ids;  // as generated, the end token included
+  std::vector<int32_t> ids;                  // as generated, the end token included
+  std::vector<TokenLogprobs> logprobs = {};  // of ids, in order; empty unless asked for
+  /// "", or in which way the reply is not what was asked for: a call that cannot be read (parsed is false),
+  /// JSON cut off by max_tokens.
+  std::string warning = {};
   FinishReason finish = FinishReason::kStop;
   uint64_t seed = 0;
   Usage usage;
