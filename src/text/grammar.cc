@@ -42,7 +42,11 @@ Grammar::State Grammar::intern(const Node& n) {
 Grammar::State Grammar::bytes(const ByteSet& set) {
   if (set.none()) return kNothing;
   const auto [found, added] = set_ids_.try_emplace(set, static_cast<int>(sets_.size()));
-  if (added) sets_.push_back(set);
+  if (added) {
+    sets_.push_back(set);
+    row_of_.clear();
+    rows_.clear();
+  }
   return intern({Kind::kBytes, false, false, found->second});
 }
 
@@ -192,29 +196,21 @@ void Grammar::classify() {
         static_cast<uint8_t>(classes.try_emplace(in, static_cast<int>(classes.size())).first->second);
   }
   classes_ = static_cast<int>(classes.size());
-  classified_sets_ = sets_.size();
-  row_of_.clear();
-  rows_.clear();
 }
 
-Grammar::State Grammar::advance(State s, uint8_t byte) {
+Grammar::State Grammar::first_advance(State s, uint8_t byte) {
   if (kind(s) <= Kind::kBytes) return derive(s, byte);
-  if (classified_sets_ != sets_.size()) classify();
+  if (rows_.empty()) classify();
   if (row_of_.size() <= static_cast<size_t>(s)) row_of_.resize(nodes_.size(), -1);
   constexpr size_t kMaxCells = size_t{8} << 20;  // 32 MB; beyond it derivatives are made anew
   int32_t row = row_of_[static_cast<size_t>(s)];
-  if (row < 0 && rows_.size() + 256 < kMaxCells) {
-    row = row_of_[static_cast<size_t>(s)] =
-        static_cast<int32_t>(rows_.size() / static_cast<size_t>(classes_));
+  if (row < 0 && rows_.size() < kMaxCells) {
+    row = row_of_[static_cast<size_t>(s)] = static_cast<int32_t>(rows_.size());
     rows_.resize(rows_.size() + static_cast<size_t>(classes_), -1);
   }
-  if (row < 0) return derive(s, byte);
-  const size_t cell = static_cast<size_t>(row) * static_cast<size_t>(classes_) + class_of_[byte];
-  if (rows_[cell] < 0) {
-    const State next = derive(s, byte);
-    rows_[cell] = next;
-  }
-  return rows_[cell];
+  const State next = derive(s, byte);
+  if (row >= 0) rows_[static_cast<size_t>(row) + class_of_[byte]] = next;
+  return next;
 }
 
 Grammar::State Grammar::advance(State s, std::string_view text) {

@@ -68,7 +68,13 @@ class Grammar {
   };
   State members(Members members);
 
-  State advance(State state, uint8_t byte);
+  State advance(State state, uint8_t byte) {
+    if (static_cast<size_t>(state) < row_of_.size() && row_of_[static_cast<size_t>(state)] >= 0) {
+      const State next = rows_[static_cast<size_t>(row_of_[static_cast<size_t>(state)]) + class_of_[byte]];
+      if (next >= 0) return next;
+    }
+    return first_advance(state, byte);
+  }
   State advance(State state, std::string_view bytes);
   bool accepts(State state) const { return node(state).accepts; }  // the empty text
 
@@ -114,6 +120,7 @@ class Grammar {
   const Node& node(State s) const { return nodes_[static_cast<size_t>(s)]; }
   State intern(const Node& n);
   State meet(State a, State b);  // both(), without the search
+  State first_advance(State s, uint8_t byte);
   State derive(State s, uint8_t byte);
   State open_members(State s);
   State members_state(int object, bool first, const std::vector<bool>& seen);
@@ -135,9 +142,8 @@ class Grammar {
   // Derivatives, for classes of bytes that no set tells apart.
   std::array<uint8_t, 256> class_of_{};
   int classes_ = 0;
-  size_t classified_sets_ = 0;
-  std::vector<int32_t> row_of_;  // of a state; -1: none yet
-  std::vector<State> rows_;      // [rows][classes_]; -1: unknown
+  std::vector<int32_t> row_of_;  // where a state's row begins in rows_; -1: none yet
+  std::vector<State> rows_;      // [rows][classes_]; -1: unknown. Both empty when sets_ has changed
 };
 
 }  // namespace tessera
