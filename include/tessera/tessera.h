@@ -158,7 +158,7 @@ struct EngineOptions {
   int threads = 0;             // 0: one per physical core that this process may use
   int64_t context_tokens = 0;  // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;      // prefill step; a vision block is never split, whatever this is
-  /// "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512" or "neon" to force one.
+  /// "" = best of this CPU; "portable", "avx2", "avxvnni", "avx512", "amx" or "neon": that one.
   std::string isa;
   /// KV cache: "f32", "bf16" or "q8_0" (9 bits a value; cpu only). "": ModelInfo::default_kv on cpu, bf16 on
   /// cuda, where "f32" means float32 activations, too: exact and several times slower.

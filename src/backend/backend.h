@@ -158,7 +158,7 @@ struct CpuResources {
 };
 
 std::unique_ptr<Backend> make_ref_backend();
-/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512", "neon". Throws
+/// `threads` 0: one per core. `isa`: "", "portable", "avx2", "avxvnni", "avx512", "amx", "neon". Throws
 /// Error(kBadRequest) for an isa that this CPU lacks. `packed`: where packed matrices are kept, found there
 /// when it is filled(); may be null.
 std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,

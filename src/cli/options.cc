@@ -56,9 +56,9 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
       ->type_name("NAME")
       ->check(CLI::IsMember({"auto", "cuda", "cpu", "ref"}));
   add_engine_flag(command, "--isa", o.isa,
-                  "instruction set: portable, avx2, avxvnni, avx512 or neon (default: the best of this CPU)")
+                  "instruction set: portable, avx2, avxvnni, avx512, amx or neon (default: the best of this CPU)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512", "neon"}));
+      ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512", "amx", "neon"}));
   command
       .add_flag("--no-pack", flags.no_pack,
                 "do not keep packed weights for the next start (~/.cache/tessera)")

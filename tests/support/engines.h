@@ -36,7 +36,7 @@ inline std::vector<BackendCase> backends() {
   return {{"cuda", ""}};
 #endif
   for (const BackendCase& c :
-       {BackendCase{"ref", ""}, {"cpu", "portable"}, {"cpu", "avx2"}, {"cpu", "avx512"}})
+       {BackendCase{"ref", ""}, {"cpu", "portable"}, {"cpu", "avx2"}, {"cpu", "avx512"}, {"cpu", "amx"}})
     if (available(c)) out.push_back(c);
   return out;
 }

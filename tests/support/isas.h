@@ -10,7 +10,7 @@ namespace tessera::test {
 
 inline std::vector<std::string> isas() {
   std::vector<std::string> out;
-  for (const char* isa : {"portable", "avx2", "avxvnni", "avx512", "neon"}) try {
+  for (const char* isa : {"portable", "avx2", "avxvnni", "avx512", "amx", "neon"}) try {
       make_cpu_backend(1, isa);
       out.emplace_back(isa);
     } catch (const Error&) {  // this CPU lacks it

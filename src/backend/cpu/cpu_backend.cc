@@ -109,8 +109,8 @@ class CpuBackend final : public Backend {
     const Segment &gates = packed(w).segments.front(), &ups = packed(w).segments.back();
     const int64_t panels = w.rows / 2 / kPanel, step = item_panels(gates, panels, x.rows);
     const int64_t first_up = &gates == &ups ? panels : 0;
-    const ActChunk* gate_in = quantize(x, gates, 0);
-    const ActChunk* up_in = ups.shape.layout == gates.shape.layout ? gate_in : quantize(x, ups, 1);
+    const void* gate_in = prepare(x, gates, 0);
+    const void* up_in = ups.shape.layout == gates.shape.layout ? gate_in : prepare(x, ups, 1);
     pool_.run((panels + step - 1) / step, [&](int64_t item, int worker) {
       const int64_t first = item * step, count = std::min(step, panels - first), stride = count * kPanel;
       float* gate = buffer(worker, 2 * x.rows * stride);
@@ -219,24 +219,40 @@ class CpuBackend final : public Backend {
     return fair < tile ? fair : std::min(fair / tile * tile, 2 * tile);
   }
 
-  // The rows of x as the byte products of this segment take them; nullptr when it computes in floats.
-  const ActChunk* quantize(Tensor x, const Segment& s, int slot) {
-    if (s.dtype != DType::kQuant) return nullptr;
-    const int64_t bytes = (x.cols + 255) / 256 * x.rows * static_cast<int64_t>(sizeof(ActChunk));
+  // The rows of x as the kernels multiply them with this segment: chunks of bytes, bfloat16 terms, or
+  // nullptr: the floats themselves.
+  const void* prepare(Tensor x, const Segment& s, int slot) {
+    const bool quant = s.dtype == DType::kQuant;
+    if (!quant && (s.dtype != DType::kBF16 || kernels_.split_row == nullptr)) return nullptr;
+    const int64_t groups = quant ? (x.cols + kChunk - 1) / kChunk : (x.cols + kTermInputs - 1) / kTermInputs;
+    const int64_t bytes =
+        groups * x.rows * (quant ? static_cast<int64_t>(sizeof(ActChunk)) : kTermValues * int64_t{2});
     Activations& a = activations_[static_cast<size_t>(slot)];
     if (a.bytes < bytes) a = {allocate_host(bytes), bytes};
-    auto* out = static_cast<ActChunk*>(a.memory.get());
-    for_rows(x.rows,
-             [&](int64_t r) { kernels_.quantize_row(out + r, x.rows, x.row(r), x.cols, s.shape.layout); });
-    return out;
+    if (quant) {
+      auto* out = static_cast<ActChunk*>(a.memory.get());
+      for_rows(x.rows,
+               [&](int64_t r) { kernels_.quantize_row(out + r, x.rows, x.row(r), x.cols, s.shape.layout); });
+    } else {
+      auto* out = static_cast<uint16_t*>(a.memory.get());
+      for_rows(x.rows, [&](int64_t r) {
+        kernels_.split_row(out + r * kTermValues, x.rows * kTermValues, x.row(r), x.cols);
+      });
+    }
+    return a.memory.get();
   }
 
-  void multiply(Tensor x, const ActChunk* in, const Segment& s, int64_t first_panel, int64_t panels,
+  // `in`: what prepare returned for a segment of this form.
+  void multiply(Tensor x, const void* in, const Segment& s, int64_t first_panel, int64_t panels,
                 float* tile) const {
     const uint8_t* data = s.data + first_panel * s.panel_bytes;
     if (s.dtype == DType::kQuant)
-      kernels_.quant_gemm(
-          {.x = in, .rows = x.rows, .shape = &s.shape, .w = data, .panels = panels, .tile = tile});
+      kernels_.quant_gemm({.x = static_cast<const ActChunk*>(in),
+                           .rows = x.rows,
+                           .shape = &s.shape,
+                           .w = data,
+                           .panels = panels,
+                           .tile = tile});
     else
       kernels_.gemm({.x = x.f32(),
                      .rows = x.rows,
@@ -244,7 +260,8 @@ class CpuBackend final : public Backend {
                      .w = data,
                      .dtype = s.dtype,
                      .panels = panels,
-                     .tile = tile});
+                     .tile = tile,
+                     .terms = static_cast<const uint16_t*>(in)});
   }
 
   // Calls done(first output, outputs, tile, row stride of the tile) for every item's finished [rows, outputs]
@@ -253,7 +270,7 @@ class CpuBackend final : public Backend {
   void product(Tensor x, Weight w, const Done& done) {
     TS_CHECK(x.cols == w.cols, "product of [{}, {}] with a weight of {} inputs", x.rows, x.cols, w.cols);
     for (const Segment& s : packed(w).segments) {
-      const ActChunk* in = quantize(x, s, 0);
+      const void* in = prepare(x, s, 0);
       const int64_t step = item_panels(s, s.panels(), x.rows);
       pool_.run((s.panels() + step - 1) / step, [&](int64_t item, int worker) {
         const int64_t first = item * step, count = std::min(step, s.panels() - first);

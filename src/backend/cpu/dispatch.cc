@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/cpu/amx.h"
 #include "backend/cpu/kernels.h"
 #include "base/error.h"
 
@@ -34,7 +35,8 @@ std::vector<Isa> instruction_sets() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
-  return {{"avx512", avx512_kernels, avx512},
+  return {{"amx", amx_kernels, avx512 && amx_allowed()},
+          {"avx512", avx512_kernels, avx512},
           {"avxvnni", avxvnni_kernels, avxvnni},
           {"avx2", avx2_kernels, avx2},
           {"portable", portable_kernels, true}};

@@ -19,7 +19,11 @@ struct GemmArgs {
   DType dtype = DType::kBF16;
   int64_t panels = 0;
   float* tile = nullptr;  // [rows, panels * 16]
+  // x as split_row leaves it, for bfloat16 weights where the table has one: [ceil(k / 32)][rows][3][32],
+  // three bfloat16 that add up to an input.
+  const uint16_t* terms = nullptr;
 };
+inline constexpr int64_t kTermInputs = 32, kTermValues = 3 * kTermInputs;
 
 // 256 inputs of one activation row as the byte products take them. Against codes of 6 and 8 bits each block
 // of 32 inputs has a scale of its own; against shorter ones, whose own error is far larger, the 256 share
@@ -83,12 +87,16 @@ struct Kernels {
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t n);
   void (*gelu_mul)(float* y, const float* gate, const float* up, int64_t n);  // y = gelu_tanh(gate) * up
   void (*softcap)(float* x, int64_t n, float cap);                            // x = cap * tanh(x / cap)
+  // One row of k inputs into GemmArgs::terms, its groups of 32 inputs `stride` values apart; null where
+  // products with bfloat16 weights take the floats.
+  void (*split_row)(uint16_t* out, int64_t stride, const float* x, int64_t k) = nullptr;
 };
 
 const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avxvnni_kernels();
 const Kernels& avx512_kernels();
+const Kernels& amx_kernels();
 const Kernels& neon_kernels();
 
 /// The best table for this CPU, or the one named. Throws Error(kBadRequest).

@@ -32,6 +32,7 @@ inline Vec fma(Vec a, Vec b, Vec c) {
   return vfmaq_f32(c, a, b);
 }
 
+#include "backend/cpu/vector.inc"
 #include "backend/cpu/kernels.inc"
 
 // SDOT takes signed bytes: wide codes lose a bias of 128. 3 rows: 12 sums of bytes, 12 of floats, 4 of codes.
