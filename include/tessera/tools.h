@@ -44,8 +44,9 @@ struct MachineLimits {
   std::string card;                               // "NVIDIA H200"; "": none was measured
   double card_read_bytes = 0, card_bf16_ops = 0;  // per second
 };
-/// `threads` 0: one per core. Throws kTooLarge when there is no memory to read from.
-MachineLimits measure_limits(int threads = 0);
+/// `threads` 0: one per core. `isa` as in EngineOptions: any but "" and "amx" leaves the tile unit out.
+/// Throws kTooLarge when there is no memory to read from.
+MachineLimits measure_limits(int threads = 0, const std::string& isa = "");
 /// Of the card alone. Throws kDevice when there is none.
 MachineLimits measure_card_limits();
 /// Why no card can be used; "" when one can.

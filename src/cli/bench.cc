@@ -92,7 +92,7 @@ void print(const std::string& output, const std::string& table, const std::strin
 int print_limits(const BenchFlags& flags) {
   if (!flags.model.empty() || !flags.record.empty())
     throw UsageError("--limits measures the machine alone: it takes no model and no --record");
-  MachineLimits limits = measure_limits(flags.engine.options.threads);
+  MachineLimits limits = measure_limits(flags.engine.options.threads, flags.engine.options.isa);
   if (why_no_card().empty()) {
     const MachineLimits card = measure_card_limits();
     limits.card = card.card;
@@ -135,7 +135,8 @@ int run_bench(BenchFlags& flags) {
   }
   // Before the limits: they take a large buffer.
   report.peak_rss_bytes = peak_rss_bytes();
-  report.limits = report.runs.front().on_card ? measure_card_limits() : measure_limits(report.threads);
+  report.limits = report.runs.front().on_card ? measure_card_limits()
+                                              : measure_limits(report.threads, flags.engine.options.isa);
   progress.clear();
   print(flags.output, bench_table(report), bench_json(report), bench_csv_header() + bench_csv(report));
   if (record) record->append(report);

@@ -80,7 +80,8 @@ MachineLimits::Rate read_rate(int64_t bytes, ThreadPool& one, ThreadPool& all) {
 
 }  // namespace
 
-MachineLimits measure_limits(int threads) {
+MachineLimits measure_limits(int threads, const std::string& isa) {
+  const bool tiles = isa.empty() || isa == "amx";
   ThreadPool one(1), all(threads);
   MachineLimits limits;
   limits.threads = all.threads();
@@ -90,9 +91,9 @@ MachineLimits measure_limits(int threads) {
   const int64_t unit = int64_t{kPartsPerThread} * limits.threads * 4096;
   limits.read_buffer_bytes = bytes / unit * unit;
   limits.read_bytes = read_rate(limits.read_buffer_bytes, one, all);
-  limits.int8_ops = peak(cpu::int8_peak(), one, all);
+  limits.int8_ops = peak(cpu::int8_peak(tiles), one, all);
   limits.f32_ops = peak(cpu::f32_peak(), one, all);
-  limits.bf16_ops = peak(cpu::bf16_peak(), one, all);
+  limits.bf16_ops = peak(cpu::bf16_peak(tiles), one, all);
   return limits;
 }
 

@@ -216,7 +216,8 @@ class CpuBackend final : public Backend {
     const int64_t fair = std::max<int64_t>(1, panels / (int64_t{4} * pool_.threads()));
     if (rows == 1) return std::min(fair, kStreamPanels);
     const int64_t tile = s.dtype == DType::kQuant ? kQuantTilePanels : kFloatTilePanels;
-    return fair < tile ? fair : std::min(fair / tile * tile, 2 * tile);
+    const int64_t most = kernels_.split_row != nullptr && s.dtype == DType::kBF16 ? kTermPanels : 2 * tile;
+    return fair < tile ? fair : std::min(fair / tile * tile, most);
   }
 
   // The rows of x as the kernels multiply them with this segment: chunks of bytes, bfloat16 terms, or

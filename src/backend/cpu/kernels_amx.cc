@@ -39,8 +39,15 @@ void gemm(const GemmArgs& a) {
     avx512_kernels().gemm(a);
 }
 
+// Measured on one thread: 24 rows 0.9 times as fast as vectors, 32 rows 1.0 to 1.06, 128 rows 1.2. Rows come
+// in sixteens.
+bool worth_tiles(int64_t rows) {
+  const int64_t idle = (rows + kTileRows - 1) / kTileRows * kTileRows - rows;
+  return rows >= 2 * kTileRows && idle * 8 <= rows;
+}
+
 void quant_gemm(const QuantGemmArgs& a) {
-  if (!tile_product<AmxUnit>(a)) avx512_kernels().quant_gemm(a);
+  if (!worth_tiles(a.rows) || !tile_product<AmxUnit>(a)) avx512_kernels().quant_gemm(a);
 }
 
 }  // namespace

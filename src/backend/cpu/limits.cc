@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "backend/cpu/amx.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -107,6 +109,29 @@ TS_TARGET("avx2") uint64_t read256(const uint8_t* data, int64_t bytes, int strea
   return static_cast<uint64_t>(acc[0] + acc[1] + acc[2] + acc[3]);
 }
 
+#include "backend/cpu/tile_unit.inc"
+
+// Four tiles of sums hide a latency of three products.
+template <bool kBytes>
+float tile_peak(int64_t rounds) {
+  AmxUnit::configure({16, 64, 16});
+  for (int64_t r = 0; r < rounds; ++r) {
+    if constexpr (kBytes) {
+      AmxUnit::dot_bytes<false, 4, 0, 2>();
+      AmxUnit::dot_bytes<false, 5, 0, 3>();
+      AmxUnit::dot_bytes<false, 6, 1, 2>();
+      AmxUnit::dot_bytes<false, 7, 1, 3>();
+    } else {
+      AmxUnit::dot_bf16<4, 0, 2>();
+      AmxUnit::dot_bf16<5, 0, 3>();
+      AmxUnit::dot_bf16<6, 1, 2>();
+      AmxUnit::dot_bf16<7, 1, 3>();
+    }
+  }
+  AmxUnit::release();
+  return 0;
+}
+
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
 }
@@ -137,8 +162,9 @@ TS_PEAK(, fmla, float32x4_t, float, 0.5F, 0.25F, TS_FMLA)
 
 }  // namespace
 
-PeakLoop int8_peak() {
+PeakLoop int8_peak([[maybe_unused]] bool tiles) {
 #if defined(__x86_64__)
+  if (tiles && amx_allowed()) return {"tdpbssd", int64_t{4} * 16 * 16 * 64 * 2, tile_peak<true>};
   if (has_avx512() && __builtin_cpu_supports("avx512vnni"))
     return {"vpdpbusd zmm", kChains * 64 * 2, vnni512};
   if (has_avx_vnni()) return {"vpdpbusd ymm", kChains * 32 * 2, vnni256};
@@ -159,8 +185,9 @@ PeakLoop f32_peak() {
   return {"portable", kChains * 4 * 2, portable_f32};
 }
 
-PeakLoop bf16_peak() {
+PeakLoop bf16_peak([[maybe_unused]] bool tiles) {
 #if defined(__x86_64__)
+  if (tiles && amx_allowed()) return {"tdpbf16ps", int64_t{4} * 16 * 16 * 32 * 2, tile_peak<false>};
   if (has_avx512() && __builtin_cpu_supports("avx512bf16"))
     return {"vdpbf16ps zmm", kChains * 32 * 2, dpbf16};
 #endif

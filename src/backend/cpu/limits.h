@@ -13,9 +13,10 @@ struct PeakLoop {
   float (*run)(int64_t rounds) = nullptr;
 };
 
-PeakLoop int8_peak();  // bytes into int32
+// `tiles`: on the tile unit, where this process may use one.
+PeakLoop int8_peak(bool tiles);  // bytes into int32
 PeakLoop f32_peak();
-PeakLoop bf16_peak();  // pairs of bfloat16 into float32; no loop without the unit
+PeakLoop bf16_peak(bool tiles);  // pairs of bfloat16 into float32; no loop without the unit
 
 /// Sum of [data, data + bytes) as 64-bit words, read in `streams` places at once; bytes: a multiple of
 /// streams * 64.
