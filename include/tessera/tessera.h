@@ -246,10 +246,10 @@ std::string render_chat(std::string_view request_json);
 
 // ---------------------------------------------------------------------------------------------- conversation
 
-/// Added to a token's logit before penalties and temperature.
+/// Added to a token's logit, as penalties are, before temperature.
 struct LogitBias {
   int32_t id = 0;  // 0 … vocabulary - 1, each at most once
-  float bias = 0;  // -100 … 100 as in OpenAI's API; -100 and below: never chosen
+  float bias = 0;  // -100 … 100; -100: never chosen
 };
 
 /// A function that the reply may call.

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "backend/backend.h"
+#include "engine/rules_cache.h"
 #include "format/tensor_file.h"
 #include "model/forward.h"
 #include "tessera/tessera.h"
@@ -56,6 +57,7 @@ class EngineImpl {
   ModelInfo info;
   ModelConfig config;
   Tokenizer tokenizer;
+  RulesCache rules{tokenizer, config.end_tokens};
   std::unique_ptr<Backend> backend;
   Model model;
   // Who has the turn computes: scratch is shared.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include "base/error.h"
 
@@ -24,12 +25,12 @@ bool contains(const std::vector<int32_t>& ids, int32_t id) {
 
 // The prompt may end inside an open thought channel (after a tool result with thinking on, or a cancelled
 // reply).
-bool starts_in_thought(const Tokenizer& tokenizer, const Sequence& sequence) {
+bool starts_in_thought(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
   const auto open = tokenizer.find("<|channel>"), close = tokenizer.find("<channel|>"),
              turn = tokenizer.find("<|turn>");
   if (!open) return false;
-  for (int64_t i = sequence.size() - 1; i >= 0; --i) {
-    const int32_t id = sequence.ids()[static_cast<size_t>(i)];
+  for (size_t i = ids.size(); i-- > 0;) {
+    const int32_t id = ids[i];
     if (id == *open) return true;
     if ((close && id == *close) || (turn && id == *turn)) return false;
   }
@@ -40,6 +41,15 @@ void check(const EngineImpl& engine, const Sequence& sequence, const GenerateOpt
   if (options.max_tokens < 0)
     throw_error(ErrorKind::kBadRequest, "max_tokens is {}, expected 0 (no limit) or more",
                 options.max_tokens);
+  if (options.min_tokens < 0)
+    throw_error(ErrorKind::kBadRequest, "min_tokens is {}, expected 0 or more", options.min_tokens);
+  if (options.top_logprobs < -1 || options.top_logprobs > 20)
+    throw_error(ErrorKind::kBadRequest, "top_logprobs is {}, expected 0 … 20, or -1 for none",
+                options.top_logprobs);
+  for (const LogitBias& b : options.logit_bias)
+    if (b.id >= engine.tokenizer.vocab_size())
+      throw_error(ErrorKind::kBadRequest, "logit bias of token {}: the vocabulary has {}", b.id,
+                  engine.tokenizer.vocab_size());
   if (!(options.timeout_ms >= 0))
     throw_error(ErrorKind::kBadRequest, "timeout_ms is {}, expected 0 (none) or more", options.timeout_ms);
   if (sequence.size() == 0)
@@ -61,9 +71,16 @@ Generation::Generation(EngineImpl& engine, Sequence& sequence, int64_t reply_beg
       options_(options),
       reply_begin_(reply_begin),
       sampler_(options.sampling, reply_.seed = options.sampling.seed.value_or(fresh_seed()),
-               engine.config.suppressed_tokens),
-      parser_(engine.tokenizer, starts_in_thought(engine.tokenizer, sequence)),
-      stops_(options.stop) {
+               engine.config.suppressed_tokens, options.logit_bias),
+      parser_(engine.tokenizer, starts_in_thought(engine.tokenizer, sequence.ids())),
+      stops_(options.stop),
+      rules_(engine.rules.get(options.format, options.reasoning_budget_tokens)) {
+  if (rules_) {
+    const std::span<const int32_t> ids(sequence.ids());
+    const auto prompt = ids.first(static_cast<size_t>(reply_begin));
+    place_ = rules_->start(prompt, starts_in_thought(engine.tokenizer, prompt));
+    for (const int32_t id : ids.subspan(prompt.size())) place_ = rules_->advance(place_, id);
+  }
   reply_.usage.prompt_tokens = static_cast<int>(sequence.size());
 }
 
@@ -140,24 +157,60 @@ void Generation::take() {
   // Row j gives the token after the j-th draft; it stands as long as each draft is what was drawn.
   const std::vector<int32_t> drafts = std::exchange(drafts_, {});
   for (size_t j = 0; j <= drafts.size(); ++j) {
-    const std::vector<int32_t>& ids = sequence_->ids();
-    const int32_t id =
-        sampler_.sample(*engine_->backend, engine_->scratch->logits_of(logit_row_ + static_cast<int64_t>(j)),
-                        ids, std::span(ids).subspan(static_cast<size_t>(reply_begin_)), sequence_->size());
+    const auto id = choose(engine_->scratch->logits_of(logit_row_ + static_cast<int64_t>(j)));
+    if (!id) return finish(FinishReason::kStop);
     commit(sequence_->size());
-    if (const auto reason = append(id)) return finish(*reason);
-    if (j < drafts.size() && id != drafts[j]) return;
+    if (const auto reason = append(*id)) return finish(*reason);
+    if (j < drafts.size() && *id != drafts[j]) return;
   }
+}
+
+// The next token; none when the vocabulary has none that the format allows.
+std::optional<int32_t> Generation::choose(Tensor logits) {
+  DrawLimits limits;
+  allowed_.restricted = false;
+  allowed_.banned.clear();
+  if (rules_) rules_->allowed(place_, allowed_);
+  if (allowed_.restricted) {
+    limits.only = allowed_.only;
+    if (std::all_of(limits.only.begin(), limits.only.end(), [](uint64_t bits) { return bits == 0; }))
+      return {};
+  } else if (static_cast<int>(reply_.ids.size()) < options_.min_tokens) {
+    const std::vector<int32_t>& ends = engine_->config.end_tokens;
+    allowed_.banned.insert(allowed_.banned.end(), ends.begin(), ends.end());
+  }
+  limits.banned = allowed_.banned;
+  const std::vector<int32_t>& ids = sequence_->ids();
+  const auto draw = [&] {
+    return sampler_.sample(*engine_->backend, logits, ids,
+                           std::span(ids).subspan(static_cast<size_t>(reply_begin_)), sequence_->size(),
+                           limits);
+  };
+  if (options_.top_logprobs < 0) return draw();
+  const Logprobs logprobs(*engine_->backend, logits, options_.top_logprobs);
+  const auto entry = [&](int32_t id, float logprob) {
+    return TokenLogprob{id, logprob, std::string(engine_->tokenizer.token_bytes(id))};
+  };
+  const int32_t id = draw();
+  TokenLogprobs all{entry(id, logprobs.of(id))};
+  for (const Candidate& c : logprobs.top()) all.top.push_back(entry(c.id, c.logit));
+  all.in_answer = parser_.in_answer() && !engine_->tokenizer.is_control(id);
+  if (all.in_answer && keep_events_) logprobs_.push_back(all);
+  reply_.logprobs.push_back(std::move(all));
+  return id;
 }
 
 // One token of the reply; what ended it, if it did.
 std::optional<FinishReason> Generation::append(int32_t id) {
   sequence_->append_generated(id);
   reply_.ids.push_back(id);
+  if (rules_) place_ = rules_->advance(place_, id);
   take(parser_.push(id));
   if (!options_.ignore_end_tokens && contains(engine_->config.end_tokens, id))
     return reply_.tool_calls.empty() ? FinishReason::kStop : FinishReason::kToolCall;
   if (stops_.hit()) return FinishReason::kStopString;
+  const bool no_end = options_.ignore_end_tokens || engine_->config.end_tokens.empty();
+  if (no_end && rules_ && rules_->finished(place_)) return FinishReason::kStop;
   if (options_.max_tokens > 0 && static_cast<int>(reply_.ids.size()) >= options_.max_tokens)
     return FinishReason::kLength;
   if (sequence_->size() >= engine_->options.context_tokens) return FinishReason::kContextFull;
@@ -175,6 +228,15 @@ void Generation::finish(FinishReason reason) {
   reply_.usage.completion_tokens = static_cast<int>(reply_.ids.size());
   take(parser_.finish());
   emit_text(stops_.finish());
+  warn();
+}
+
+void Generation::warn() {
+  for (const ToolCall& call : reply_.tool_calls)
+    if (!call.parsed) reply_.warning = "a tool call could not be read; its text is as the model wrote it";
+  if (rules_ && !rules_->complete(place_))
+    reply_.warning = fmt::format("the reply ended ({}) before it was all that its format asks for",
+                                 to_string(reply_.finish));
 }
 
 void Generation::emit(Event event) {
@@ -184,7 +246,7 @@ void Generation::emit(Event event) {
 void Generation::emit_text(std::string text) {
   if (text.empty()) return;
   reply_.text += text;
-  emit({EventKind::kText, std::move(text), {}, 0, 0});
+  emit({EventKind::kText, std::move(text), {}, 0, 0, std::exchange(logprobs_, {})});
 }
 
 void Generation::take(const std::vector<ReplyEvent>& events) {

@@ -11,6 +11,7 @@
 #include "engine/sequence.h"
 #include "engine/stop_strings.h"
 #include "text/reply_parser.h"
+#include "text/reply_rules.h"
 
 namespace tessera {
 
@@ -56,10 +57,12 @@ class Generation {
   using Clock = std::chrono::steady_clock;
 
   void commit(int64_t end);
+  std::optional<int32_t> choose(Tensor logits);
   std::optional<FinishReason> append(int32_t id);
   void take(const std::vector<ReplyEvent>& events);
   void emit_text(std::string text);
   void emit(Event event);
+  void warn();
 
   EngineImpl* engine_;
   Sequence* sequence_;
@@ -69,6 +72,10 @@ class Generation {
   Sampler sampler_;
   ReplyParser parser_;
   StopStrings stops_;
+  std::shared_ptr<const ReplyRules> rules_;  // null: none
+  ReplyRules::State place_;                  // behind the newest token
+  ReplyRules::Allowed allowed_;              // reused
+  std::vector<TokenLogprobs> logprobs_;      // of the answer, not yet in an event
   State state_ = State::kWaiting;
   Clock::time_point created_ = Clock::now(), phase_begin_ = created_;
 

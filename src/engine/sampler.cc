@@ -23,10 +23,15 @@ double uniform(uint64_t seed, int64_t position) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
+bool has(std::span<const uint64_t> bits, int32_t id) {
+  return (bits[static_cast<size_t>(id) / 64] >> (id % 64) & 1) != 0;
+}
+
 }  // namespace
 
-Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> suppressed)
-    : options_(options), seed_(seed), suppressed_(std::move(suppressed)) {
+Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> suppressed,
+                 std::vector<LogitBias> bias)
+    : options_(options), seed_(seed), suppressed_(std::move(suppressed)), bias_(std::move(bias)) {
   const Sampling& o = options_;
   require(o.temperature >= 0 && o.temperature <= 100, "temperature", o.temperature, "0 … 100");
   require(o.top_k >= 0, "top-k", o.top_k, "0 (all) or more");
@@ -36,10 +41,17 @@ Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> su
           "above 0, at most 100");
   require(std::abs(o.presence_penalty) <= 100, "presence penalty", o.presence_penalty, "-100 … 100");
   require(std::abs(o.frequency_penalty) <= 100, "frequency penalty", o.frequency_penalty, "-100 … 100");
+  for (const LogitBias& b : bias_) require(std::abs(b.bias) <= 100, "logit bias", b.bias, "-100 … 100");
+  std::sort(bias_.begin(), bias_.end(), [](const LogitBias& a, const LogitBias& b) { return a.id < b.id; });
+  for (size_t i = 0; i < bias_.size(); ++i)
+    if (bias_[i].id < 0 || (i > 0 && bias_[i].id == bias_[i - 1].id))
+      throw_error(ErrorKind::kBadRequest, "logit bias of token {}: {}", bias_[i].id,
+                  bias_[i].id < 0 ? "expected an id of the vocabulary" : "stated twice");
 }
 
 void Sampler::collect_edits(std::span<const int32_t> context, std::span<const int32_t> generated,
-                            int64_t vocab) {
+                            int64_t vocab, std::span<const int32_t> banned) {
+  constexpr float kNever = std::numeric_limits<float>::infinity();
   edits_.clear();
   std::unordered_map<int32_t, LogitEdit> by_id;
   if (options_.repetition_penalty != 1.0F)
@@ -53,8 +65,15 @@ void Sampler::collect_edits(std::span<const int32_t> context, std::span<const in
       e.subtract = options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
     }
   }
-  for (const int32_t id : suppressed_)
-    if (id >= 0 && id < vocab) by_id[id] = {id, 1, std::numeric_limits<float>::infinity()};
+  for (const LogitBias& b : bias_) {
+    if (b.id >= vocab) continue;
+    LogitEdit& e = by_id[b.id];
+    e.id = b.id;
+    e.subtract -= b.bias > -100 ? b.bias : -kNever;
+  }
+  for (const auto ids : {std::span<const int32_t>(suppressed_), banned})
+    for (const int32_t id : ids)
+      if (id >= 0 && id < vocab) by_id[id] = {id, 1, kNever};
   for (const auto& [id, edit] : by_id) edits_.push_back(edit);
 }
 
@@ -64,10 +83,43 @@ int64_t Sampler::wanted(int64_t vocab) const {
 }
 
 int32_t Sampler::sample(Backend& backend, Tensor logits, std::span<const int32_t> context,
-                        std::span<const int32_t> generated, int64_t position) {
-  collect_edits(context, generated, logits.cols);
-  backend.candidates(logits, edits_, wanted(logits.cols), candidates_);
+                        std::span<const int32_t> generated, int64_t position, const DrawLimits& limits) {
+  collect_edits(context, generated, logits.cols, limits.banned);
+  if (limits.only.empty()) {
+    backend.candidates(logits, edits_, wanted(logits.cols), candidates_);
+  } else if (!likeliest_allowed(backend, logits, limits.only)) {
+    constexpr float kNever = -std::numeric_limits<float>::infinity();
+    // A second time without edits, when they ban everything that is allowed.
+    for (const bool edited : {true, false}) {
+      host_.resize(static_cast<size_t>(logits.cols));
+      backend.read(host_.data(), logits);
+      for (size_t i = 0; i < host_.size(); i += 64) {
+        const uint64_t bits = limits.only[i / 64];
+        if (bits == ~uint64_t{0}) continue;
+        for (size_t k = i; k < std::min(i + 64, host_.size()); ++k)
+          if ((bits >> (k - i) & 1) == 0) host_[k] = kNever;
+      }
+      host_candidates(host_, edited ? std::span<const LogitEdit>(edits_) : std::span<const LogitEdit>(),
+                      wanted(logits.cols), candidates_);
+      if (candidates_.front().logit != kNever) break;
+    }
+  }
   return options_.temperature == 0 ? candidates_.front().id : draw(position);
+}
+
+// Most of what a model wants to write is allowed: when enough of the likeliest tokens of all are, they are
+// the likeliest of those allowed, and no row has to come to the host. Only with edits that may be made twice.
+bool Sampler::likeliest_allowed(Backend& backend, Tensor logits, std::span<const uint64_t> only) {
+  constexpr int64_t kMost = 256;  // as many as a card hands back without copying the row
+  const int64_t want = wanted(logits.cols);
+  if (4 * want > kMost) return false;
+  for (const LogitEdit& e : edits_)
+    if (e.subtract != std::numeric_limits<float>::infinity()) return false;
+  backend.candidates(logits, edits_, std::min(4 * want, logits.cols), candidates_);
+  std::erase_if(candidates_, [&](const Candidate& c) { return !has(only, c.id); });
+  if (static_cast<int64_t>(candidates_.size()) < want) return false;
+  candidates_.resize(static_cast<size_t>(want));
+  return candidates_.front().logit != -std::numeric_limits<float>::infinity();
 }
 
 int32_t Sampler::sample(std::span<float> logits, std::span<const int32_t> context,
@@ -94,6 +146,20 @@ int32_t Sampler::draw(int64_t position) {
   for (size_t i = 0; i < n; ++i)
     if ((kept += candidates_[i].logit) > target) return candidates_[i].id;
   return candidates_[n - 1].id;
+}
+
+Logprobs::Logprobs(Backend& backend, Tensor logits, int count) : logits_(static_cast<size_t>(logits.cols)) {
+  backend.read(logits_.data(), logits);
+  const float top = *std::max_element(logits_.begin(), logits_.end());
+  double sum = 0;
+  for (const float z : logits_) sum += std::exp(z - top);
+  log_sum_ = top + std::log(sum);
+  if (count > 0) host_candidates(logits_, {}, std::min<int64_t>(count, logits.cols), top_);
+  for (Candidate& c : top_) c.logit = of(c.id);
+}
+
+float Logprobs::of(int32_t id) const {
+  return static_cast<float>(logits_[static_cast<size_t>(id)] - log_sum_);
 }
 
 }  // namespace tessera

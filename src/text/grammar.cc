@@ -202,7 +202,7 @@ Grammar::State Grammar::first_advance(State s, uint8_t byte) {
   if (kind(s) <= Kind::kBytes) return derive(s, byte);
   if (rows_.empty()) classify();
   if (row_of_.size() <= static_cast<size_t>(s)) row_of_.resize(nodes_.size(), -1);
-  constexpr size_t kMaxCells = size_t{8} << 20;  // 32 MB; beyond it derivatives are made anew
+  constexpr size_t kMaxCells = size_t{4} << 20;  // 16 MB; beyond it derivatives are made anew
   int32_t row = row_of_[static_cast<size_t>(s)];
   if (row < 0 && rows_.size() < kMaxCells) {
     row = row_of_[static_cast<size_t>(s)] = static_cast<int32_t>(rows_.size());

@@ -38,6 +38,8 @@ class ReplyParser {
   /// The rest, when generation ends for another reason (length, cancelled): an unfinished call comes with
   /// parsed = false unless all of it was there.
   std::vector<ReplyEvent> finish();
+  /// Text that comes now is the answer's.
+  bool in_answer() const { return state_ == State::kAnswer; }
 
  private:
   enum class State { kAnswer, kThought, kChannelName, kCall };

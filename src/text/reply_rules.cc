@@ -92,6 +92,11 @@ bool ReplyRules::accepts(Grammar::State text) const {
   return grammar_.accepts(text);
 }
 
+int64_t ReplyRules::states() const {
+  const std::lock_guard lock(mutex_);
+  return grammar_.states();
+}
+
 bool ReplyRules::is_end(int32_t id) const {
   return std::find(end_tokens_.begin(), end_tokens_.end(), id) != end_tokens_.end();
 }

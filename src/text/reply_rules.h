@@ -53,6 +53,8 @@ class ReplyRules {
   bool complete(const State& state) const;
   /// Nothing but an end token may follow.
   bool finished(const State& state) const;
+  /// How much has been made so far, for a limit on memory.
+  int64_t states() const;
 
  private:
   bool strict() const { return answer_ != Grammar::kNothing || must_call_; }

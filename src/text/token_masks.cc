@@ -4,7 +4,7 @@ namespace tessera {
 
 namespace {
 constexpr int64_t kWorthKeeping = 4096;  // trie nodes walked; a piece kept takes 33 KB
-constexpr size_t kMaxPieces = 1024;
+constexpr size_t kMaxPieces = 256;
 }  // namespace
 
 // The subtree of `from`, itself not included, `state` being the one behind it. Returns the nodes looked at.
