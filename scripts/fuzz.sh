@@ -37,6 +37,11 @@ for target in "${targets[@]}"; do
         printf '%s{"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"}}}}}]}' $first >"$seeds/request$first"
         printf '%s<|channel>thought\nhm<channel|>So <|tool_call>call:f{a:<|"|>b<|"|>,c:[1,{d:true}]}<tool_call|>' $first >"$seeds/reply$first"
       done ;;
+    fuzz_schema)
+      printf '{"type":"object","properties":{"a":{"type":"string","pattern":"^[a-z]{2,4}$","maxLength":3},"b":{"$ref":"#/$defs/n"}},"required":["a"],"$defs":{"n":{"anyOf":[{"type":"integer","minimum":-3,"maximum":12},{"type":"array","items":{"$ref":"#"},"minItems":1}]}}}\000abcdefghijklmnopqrstuvwxyz' >"$seeds/object"
+      printf '{"allOf":[{"additionalProperties":{"type":"number","exclusiveMaximum":0.5}},{"properties":{"x":{"enum":[1,"y",null]}}}]}\0000123456789' >"$seeds/merged"
+      printf '{"type":["string","null"],"format":"date-time","nullable":true,"minLength":1}\000zzzzzzzz' >"$seeds/string"
+      ;;
   esac
   log=$work/log.txt
   if "$root/build/fuzz/tests/fuzz/$target" -max_total_time="$each" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \

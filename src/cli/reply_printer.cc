@@ -68,6 +68,7 @@ void ReplyPrinter::finish(const Reply& reply, int max_tokens) {
       write_err(dim("[ended: the time is over]\n"));
       break;
     default:
+      if (!reply.warning.empty()) write_err(dim(fmt::format("[{}]\n", reply.warning)));
       break;
   }
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/file_map.h"
 #include "cli/attachment.h"
 #include "cli/command.h"
 #include "cli/conversation.h"
@@ -34,6 +35,7 @@ struct RunFlags {
   EngineFlags engine;
   SamplingFlags sampling;
   MediaFlags media_flags;
+  std::string schema;  // --json-schema: a file or JSON
   bool think = false, as_json = false, stats = false;
 };
 
@@ -67,6 +69,18 @@ std::string take_prompt(RunFlags& flags) {
   return prompt;
 }
 
+/// A schema itself begins with a brace; anything else is the name of a file.
+std::string read_schema(const std::string& argument) {
+  if (argument.find_first_not_of(" \t\r\n") == argument.find('{')) return argument;
+  return read_text_file(argument, int64_t{4} << 20);
+}
+
+json logprob_json(const TokenLogprob& p) {
+  json bytes = json::array();
+  for (const char c : p.bytes) bytes.push_back(static_cast<uint8_t>(c));
+  return {{"id", p.id}, {"token", p.bytes}, {"bytes", std::move(bytes)}, {"logprob", p.logprob}};
+}
+
 json tool_call_json(const ToolCall& call) {
   json arguments = call.parsed ? json::parse(call.arguments_json, nullptr, false) : json();
   if (arguments.is_discarded() || arguments.is_null()) arguments = call.arguments_json;
@@ -77,24 +91,33 @@ json reply_json(const Reply& reply, const std::string& model, double load_ms, do
   json calls = json::array();
   for (const auto& call : reply.tool_calls) calls.push_back(tool_call_json(call));
   const Usage& usage = reply.usage;
-  return {{"text", reply.text},
-          {"thought", reply.thought},
-          {"tool_calls", std::move(calls)},
-          {"finish_reason", to_string(reply.finish)},
-          {"seed", reply.seed},
-          {"model", model},
-          {"usage",
-           {{"prompt_tokens", usage.prompt_tokens},
-            {"cached_tokens", usage.cached_tokens},
-            {"completion_tokens", usage.completion_tokens},
-            {"total_tokens", usage.prompt_tokens + usage.completion_tokens}}},
-          {"timings",
-           {{"load_ms", load_ms},
-            {"media_ms", media_ms},
-            {"prefill_ms", usage.prefill_ms},
-            {"generate_ms", usage.generate_ms},
-            {"prompt_per_s", usage.prompt_per_s()},
-            {"generate_per_s", usage.completion_tokens > 1 ? usage.generate_per_s() : 0.0}}}};
+  json out = {{"text", reply.text},
+              {"thought", reply.thought},
+              {"tool_calls", std::move(calls)},
+              {"finish_reason", to_string(reply.finish)},
+              {"seed", reply.seed},
+              {"model", model},
+              {"usage",
+               {{"prompt_tokens", usage.prompt_tokens},
+                {"cached_tokens", usage.cached_tokens},
+                {"completion_tokens", usage.completion_tokens},
+                {"total_tokens", usage.prompt_tokens + usage.completion_tokens}}},
+              {"timings",
+               {{"load_ms", load_ms},
+                {"media_ms", media_ms},
+                {"prefill_ms", usage.prefill_ms},
+                {"generate_ms", usage.generate_ms},
+                {"prompt_per_s", usage.prompt_per_s()},
+                {"generate_per_s", usage.completion_tokens > 1 ? usage.generate_per_s() : 0.0}}}};
+  if (!reply.warning.empty()) out["warning"] = reply.warning;
+  for (const TokenLogprobs& token : reply.logprobs) {
+    json entry = logprob_json(token.chosen);
+    entry["in_answer"] = token.in_answer;
+    entry["top"] = json::array();
+    for (const TokenLogprob& other : token.top) entry["top"].push_back(logprob_json(other));
+    out["logprobs"].push_back(std::move(entry));
+  }
+  return out;
 }
 
 int run(RunFlags& flags) {
@@ -102,6 +125,7 @@ int run(RunFlags& flags) {
   Turn question;
   question.text = take_prompt(flags);
   const std::string model = resolve_model(flags.model);
+  if (!flags.schema.empty()) flags.sampling.options.format.json_schema = read_schema(flags.schema);
 
   // Small reads first: a wrong path or a broken picture should not cost the loading of the weights.
   const auto media_start = Clock::now();
@@ -171,6 +195,18 @@ void add_run(CLI::App& app, Action& action) {
   command.add_option("--system", flags->system, "what the model should be or keep to")->type_name("TEXT");
   command.add_flag("--think", flags->think, "let the model think first; the thought goes to stderr");
   command.add_flag("--json", flags->as_json, "print one JSON object at the end instead of the streamed text");
+  command.add_option("--json-schema", flags->schema, "the answer is JSON of this schema, and nothing else")
+      ->type_name("FILE|JSON");
+  command
+      .add_option("--logprobs", flags->sampling.options.top_logprobs,
+                  "with --json: each token's log-probability, and those of the N likeliest (0 to 20)")
+      ->check(CLI::Range(0, 20))
+      ->type_name("N");
+  command
+      .add_option("--think-budget", flags->sampling.options.reasoning_budget_tokens,
+                  "end the thought after N tokens")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
   command.add_flag("--stats", flags->stats, "print tokens and tokens per second on stderr");
   for (const MediaKind kind : {MediaKind::kImage, MediaKind::kAudio, MediaKind::kVideo}) {
     const std::string name = media_kind_name(kind);

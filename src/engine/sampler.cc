@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <unordered_map>
@@ -9,6 +10,8 @@
 
 namespace tessera {
 namespace {
+
+constexpr float kNever = std::numeric_limits<float>::infinity();  // what is subtracted from a banned token
 
 void require(bool ok, const char* name, double value, const char* range) {
   if (!ok) throw_error(ErrorKind::kBadRequest, "{} is {}, expected {}", name, value, range);
@@ -23,8 +26,13 @@ double uniform(uint64_t seed, int64_t position) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
+// A model may have more rows of logits than its vocabulary has tokens.
+uint64_t word(std::span<const uint64_t> bits, size_t i) {
+  return i < bits.size() ? bits[i] : 0;
+}
+
 bool has(std::span<const uint64_t> bits, int32_t id) {
-  return (bits[static_cast<size_t>(id) / 64] >> (id % 64) & 1) != 0;
+  return (word(bits, static_cast<size_t>(id) / 64) >> (id % 64) & 1) != 0;
 }
 
 }  // namespace
@@ -51,7 +59,6 @@ Sampler::Sampler(const Sampling& options, uint64_t seed, std::vector<int32_t> su
 
 void Sampler::collect_edits(std::span<const int32_t> context, std::span<const int32_t> generated,
                             int64_t vocab, std::span<const int32_t> banned) {
-  constexpr float kNever = std::numeric_limits<float>::infinity();
   edits_.clear();
   std::unordered_map<int32_t, LogitEdit> by_id;
   if (options_.repetition_penalty != 1.0F)
@@ -87,24 +94,29 @@ int32_t Sampler::sample(Backend& backend, Tensor logits, std::span<const int32_t
   collect_edits(context, generated, logits.cols, limits.banned);
   if (limits.only.empty()) {
     backend.candidates(logits, edits_, wanted(logits.cols), candidates_);
-  } else if (!likeliest_allowed(backend, logits, limits.only)) {
-    constexpr float kNever = -std::numeric_limits<float>::infinity();
-    // A second time without edits, when they ban everything that is allowed.
-    for (const bool edited : {true, false}) {
+  } else {
+    drop_edits_of_all(limits.only);
+    if (!likeliest_allowed(backend, logits, limits.only)) {
       host_.resize(static_cast<size_t>(logits.cols));
       backend.read(host_.data(), logits);
       for (size_t i = 0; i < host_.size(); i += 64) {
-        const uint64_t bits = limits.only[i / 64];
+        const uint64_t bits = word(limits.only, i / 64);
         if (bits == ~uint64_t{0}) continue;
         for (size_t k = i; k < std::min(i + 64, host_.size()); ++k)
-          if ((bits >> (k - i) & 1) == 0) host_[k] = kNever;
+          if ((bits >> (k - i) & 1) == 0) host_[k] = -kNever;
       }
-      host_candidates(host_, edited ? std::span<const LogitEdit>(edits_) : std::span<const LogitEdit>(),
-                      wanted(logits.cols), candidates_);
-      if (candidates_.front().logit != kNever) break;
+      host_candidates(host_, edits_, wanted(logits.cols), candidates_);
     }
   }
   return options_.temperature == 0 ? candidates_.front().id : draw(position);
+}
+
+// Where edits ban everything that a format allows, the format has precedence.
+void Sampler::drop_edits_of_all(std::span<const uint64_t> only) {
+  int64_t left = 0;
+  for (const uint64_t bits : only) left += std::popcount(bits);
+  for (const LogitEdit& e : edits_) left -= e.subtract == kNever && has(only, e.id);
+  if (left == 0) edits_.clear();
 }
 
 // Most of what a model wants to write is allowed: when enough of the likeliest tokens of all are, they are
@@ -114,12 +126,12 @@ bool Sampler::likeliest_allowed(Backend& backend, Tensor logits, std::span<const
   const int64_t want = wanted(logits.cols);
   if (4 * want > kMost) return false;
   for (const LogitEdit& e : edits_)
-    if (e.subtract != std::numeric_limits<float>::infinity()) return false;
+    if (e.subtract != kNever) return false;
   backend.candidates(logits, edits_, std::min(4 * want, logits.cols), candidates_);
   std::erase_if(candidates_, [&](const Candidate& c) { return !has(only, c.id); });
   if (static_cast<int64_t>(candidates_.size()) < want) return false;
   candidates_.resize(static_cast<size_t>(want));
-  return candidates_.front().logit != -std::numeric_limits<float>::infinity();
+  return candidates_.front().logit != -kNever;
 }
 
 int32_t Sampler::sample(std::span<float> logits, std::span<const int32_t> context,

@@ -36,6 +36,7 @@ class Sampler {
   /// Fills edits_.
   void collect_edits(std::span<const int32_t> context, std::span<const int32_t> generated, int64_t vocab,
                      std::span<const int32_t> banned = {});
+  void drop_edits_of_all(std::span<const uint64_t> only);
   bool likeliest_allowed(Backend& backend, Tensor logits, std::span<const uint64_t> only);
   int64_t wanted(int64_t vocab) const;
   int32_t draw(int64_t position);

@@ -43,6 +43,33 @@ TEST(CliRun, StreamedTextIsTheTextOfTheJson) {
   EXPECT_EQ(outcome.out, text);
 }
 
+TEST(CliRun, TheAnswerIsOfTheSchema) {
+  const std::string schema =
+      R"({"type":"object","properties":{"gate":{"enum":["A1","B2"]},"n":{"type":"integer"}},"required":["gate","n"]})";
+  const Folder folder;
+  write_file(folder / "schema.json", schema);
+  for (const std::string& argument : {schema, folder / "schema.json"}) {
+    const json reply = run_json({"Which gate?", "--json-schema", argument});
+    const json answer = json::parse(reply["text"].get<std::string>());
+    EXPECT_TRUE(answer["gate"] == "A1" || answer["gate"] == "B2");
+    EXPECT_TRUE(answer["n"].is_number_integer());
+    EXPECT_FALSE(reply.contains("warning"));
+  }
+  EXPECT_TRUE(run_json({"Which gate?", "--json-schema", schema, "-n", "2"}).contains("warning"));
+  const Outcome refused = tessera({"run", kTiny, "hi", "--json-schema", R"({"not":{}})"});
+  EXPECT_NE(refused.exit_code, 0);
+  EXPECT_NE(refused.err.find("json_schema at #: \"not\" is not supported"), std::string::npos) << refused.err;
+}
+
+TEST(CliRun, LogprobsComeWithTheJson) {
+  const json reply = run_json({"Which gate?", "-n", "5", "--logprobs", "2"});
+  ASSERT_EQ(reply["logprobs"].size(), reply["usage"]["completion_tokens"]);
+  for (const json& token : reply["logprobs"]) {
+    EXPECT_EQ(token["top"].size(), 2U);
+    EXPECT_LE(token["logprob"], token["top"][0]["logprob"]);
+  }
+}
+
 TEST(CliRun, TheSeedAndTemperatureZeroDecide) {
   const auto text = [](const std::vector<std::string>& more, const std::string& seed = "7") {
     return run_json(more, seed)["text"].get<std::string>();

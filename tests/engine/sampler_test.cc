@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -154,6 +155,66 @@ TEST(Sampler, OptionsOutOfRangeAreRefusedWithTheNumber) {
       EXPECT_EQ(e.kind(), ErrorKind::kBadRequest);
       EXPECT_NE(std::string(e.what()).find("expected"), std::string::npos);
     }
+}
+
+// Limits give the draw of a row in which all other tokens are impossible, whichever way they are taken.
+TEST(Sampler, LimitsAreTheDrawOfTheMaskedRow) {
+  const auto backend = make_ref_backend();
+  std::mt19937_64 random(17);
+  constexpr int kVocab = 700;
+  for (int round = 0; round < 400; ++round) {
+    const Sampling o = with([&](Sampling& s) {
+      s.temperature = round % 4 == 0 ? 0.0F : 1.0F;
+      s.top_k = round % 3 == 0 ? 0 : 1 + static_cast<int>(random() % 64);
+      if (round % 5 == 0) s.repetition_penalty = 1.7F;
+    });
+    std::vector<float> logits(kVocab);
+    for (float& z : logits) z = static_cast<float>(static_cast<int>(random() % 2001) - 1000) / 100;
+    std::vector<uint64_t> only((kVocab + 63) / 64 - round % 2);  // rows beyond the vocabulary are not allowed
+    const uint64_t sparse = round % 2 == 0 ? 2 : 40;             // half of the tokens, or few
+    for (int id = 0; id < static_cast<int>(only.size()) * 64 && id < kVocab; ++id)
+      if (random() % sparse == 0) only[static_cast<size_t>(id) / 64] |= uint64_t{1} << (id % 64);
+    only[0] |= 8;
+    const std::vector<int32_t> banned = {static_cast<int32_t>(random() % kVocab)}, context = {1, 2, 3, 100};
+    std::vector<float> masked = logits;
+    for (int id = 0; id < kVocab; ++id)
+      if (static_cast<size_t>(id) / 64 >= only.size() ||
+          (only[static_cast<size_t>(id) / 64] >> (id % 64) & 1) == 0 || id == banned[0])
+        masked[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
+    const int32_t wanted = Sampler(o, 5, {}).sample(masked, context, context, round);
+    const auto row = backend->allocate(kVocab * 4);
+    backend->write(row.get(), logits.data(), kVocab * 4);
+    EXPECT_EQ(Sampler(o, 5, {}).sample(*backend, {row.get(), 1, kVocab, DType::kF32}, context, context, round,
+                                       {.banned = banned, .only = only}),
+              wanted);
+  }
+}
+
+TEST(Sampler, WhenAllThatIsAllowedIsBannedTheFormatDecides) {
+  const auto backend = make_ref_backend();
+  const auto row = backend->allocate(3 * 4);
+  const std::vector<float> logits = {3, 2, 1};
+  const std::vector<uint64_t> only = {0b110};
+  for (const Sampling& o : {kGreedy, Sampling{}}) {
+    backend->write(row.get(), logits.data(), 3 * 4);
+    const int32_t id =
+        Sampler(o, 1, {1, 2}).sample(*backend, {row.get(), 1, 3, DType::kF32}, {}, {}, 0, {.only = only});
+    EXPECT_TRUE(id == 1 || id == 2);
+  }
+}
+
+TEST(Sampler, LogprobsAreALogSoftmax) {
+  const auto backend = make_ref_backend();
+  const auto row = backend->allocate(4 * 4);
+  const std::vector<float> logits = {std::log(0.1F) + 50, std::log(0.4F) + 50, std::log(0.3F) + 50,
+                                     std::log(0.2F) + 50};
+  backend->write(row.get(), logits.data(), 4 * 4);
+  const Logprobs all(*backend, {row.get(), 1, 4, DType::kF32}, 2);
+  ASSERT_EQ(all.top().size(), 2U);
+  EXPECT_EQ(all.top()[0].id, 1);
+  EXPECT_NEAR(all.top()[0].logit, std::log(0.4), 1e-5);
+  EXPECT_EQ(all.top()[1].id, 2);
+  EXPECT_NEAR(all.of(0), std::log(0.1), 1e-5);
 }
 
 }  // namespace
