@@ -226,6 +226,9 @@ class Engine {
   /// What computes, for people: "cpu avx512, 2 threads", "cuda NVIDIA H200".
   std::string backend() const;
   EngineStatus status() const;
+  /// As the functions below, with the tokenizer that is loaded. Any thread.
+  std::vector<int32_t> tokenize(std::string_view text) const;
+  std::string detokenize(std::span<const int32_t> ids) const;
   EngineImpl& impl() const { return *impl_; }
 
  private:

@@ -50,6 +50,7 @@ int parse_and_run(int argc, char** argv) {
   app.require_subcommand(0, 1);
   add_run(app, action);
   add_chat(app, action);
+  add_serve(app, action);
   add_inspect(app, action);
   add_tokenize(app, action);
   add_render(app, action);

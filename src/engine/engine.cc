@@ -112,17 +112,32 @@ std::string Engine::backend() const {
          (impl_->why_not_cuda.empty() ? "" : fmt::format(" (no GPU: {})", impl_->why_not_cuda));
 }
 
-std::vector<int32_t> tokenize(const std::string& model_path, std::string_view text) {
-  return load_tokenizer(model_path).encode(text);
-}
+namespace {
 
-std::string detokenize(const std::string& model_path, std::span<const int32_t> ids) {
-  const Tokenizer tokenizer = load_tokenizer(model_path);
+std::string decode_checked(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
   for (const int32_t id : ids)
     if (id < 0 || id >= tokenizer.vocab_size())
       throw_error(ErrorKind::kBadRequest, "token id {} is outside of the vocabulary of {}", id,
                   tokenizer.vocab_size());
   return tokenizer.decode(ids);
+}
+
+}  // namespace
+
+std::vector<int32_t> Engine::tokenize(std::string_view text) const {
+  return impl_->tokenizer.encode(text);
+}
+
+std::string Engine::detokenize(std::span<const int32_t> ids) const {
+  return decode_checked(impl_->tokenizer, ids);
+}
+
+std::vector<int32_t> tokenize(const std::string& model_path, std::string_view text) {
+  return load_tokenizer(model_path).encode(text);
+}
+
+std::string detokenize(const std::string& model_path, std::span<const int32_t> ids) {
+  return decode_checked(load_tokenizer(model_path), ids);
 }
 
 const char* to_string(FinishReason reason) {

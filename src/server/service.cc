@@ -1,0 +1,267 @@
+// From a body to a written answer: parse, fetch and decode media, render, generate, write. One pipeline for
+// all APIs.
+#include "server/service.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "server/reply_parts.h"
+
+namespace tessera::server {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRetryAfterS = 2;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+const Api* api_for(const HttpRequest& request) {
+  for (const Api* api : generating_apis()) {
+    if (request.path == api->path) return api;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+// In the list while it lives; the list is what /slots shows and what a shutdown cancels.
+class Service::Turn {
+ public:
+  Turn(Service& service, const char* api, int64_t number) : service_(service) {
+    const std::lock_guard lock(service.mutex_);
+    const auto most = static_cast<size_t>(service.options_.parallel + service.options_.max_queue);
+    if (service.stopping_) throw unavailable("the server is shutting down", kRetryAfterS);
+    if (service.active_.size() >= most) {
+      ++service.metrics_.rejected;
+      throw unavailable(fmt::format("{} requests run or wait already (--parallel, --max-queue)", most),
+                        kRetryAfterS);
+    }
+    at_ = service.active_.emplace(service.active_.end());
+    at_->api = api;
+    at_->number = number;
+    at_->started_ms = unix_seconds() * 1000;
+    ++service.metrics_.active;
+  }
+  ~Turn() {
+    --service_.metrics_.active;
+    const std::lock_guard lock(service_.mutex_);
+    service_.active_.erase(at_);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  Active& state() { return *at_; }
+  void set(Conversation* conversation) {
+    const std::lock_guard lock(service_.mutex_);
+    at_->conversation = conversation;
+  }
+
+ private:
+  Service& service_;
+  std::list<Active>::iterator at_;
+};
+
+Service::Service(const ServerOptions& options, Log& log)
+    : options_(options), log_(log), started_s_(unix_seconds()) {}
+
+void Service::set_model(std::shared_ptr<Model> model) {
+  const std::lock_guard lock(mutex_);
+  model_ = std::move(model);
+}
+
+void Service::set_counts(std::function<HttpCounts()> counts) {
+  const std::lock_guard lock(mutex_);
+  counts_ = std::move(counts);
+}
+
+std::shared_ptr<Model> Service::model() const {
+  const std::lock_guard lock(mutex_);
+  if (!model_) throw unavailable("Loading model", kRetryAfterS);
+  return model_;
+}
+
+ApiContext Service::context() const {
+  const std::shared_ptr<Model> loaded = model();
+  ApiContext context{*loaded, options_.model_name, started_s_, {}};
+  if (context.model_name.empty()) {
+    std::filesystem::path path = loaded->info().path;
+    if (!path.has_filename()) path = path.parent_path();
+    context.model_name = path.filename().string();
+  }
+  context.defaults = {loaded->info().default_sampling, options_.thinking, options_.reasoning_budget,
+                      options_.max_tokens};
+  return context;
+}
+
+void Service::cancel_all() {
+  stopping_ = true;
+  const std::lock_guard lock(mutex_);
+  for (auto& active : active_) {
+    if (active.conversation != nullptr) active.conversation->cancel();
+  }
+}
+
+std::optional<HttpAnswer> Service::gate(const HttpRequest& request) const {
+  if (auto refused = check_access(options_.access, request)) return refused;
+  bool known = false;
+  for (const Route& route : routes()) {
+    if (request.path != route.path) continue;
+    known = true;
+    if (request.method == route.method ||
+        (request.method == "HEAD" && std::string_view(route.method) == "GET")) {
+      return std::nullopt;
+    }
+  }
+  if (const Api* api = api_for(request)) {
+    if (request.method == "POST") return std::nullopt;
+    known = true;
+    (void)api;
+  }
+  if (!known) return error_for_path(request.path, not_found("there is nothing at this path"));
+  return error_for_path(request.path,
+                        ApiError(405, "invalid_request_error", "this path does not take " + request.method));
+}
+
+Headers Service::decorate(const HttpRequest& request) const {
+  Headers headers = cors_headers(options_.access, request);
+  headers.emplace_back("X-Request-Id", std::to_string(request.number));
+  return headers;
+}
+
+void Service::handle(const HttpRequest& request, HttpReply& reply) {
+  const auto start = Clock::now();
+  const Api* api = api_for(request);
+  if (api != nullptr) {
+    generate(*api, request, reply);
+  } else {
+    answer_route(request, reply);
+  }
+  reply.end();
+  const bool left = reply.left();
+  const double seconds = seconds_since(start);
+  metrics_.request(api != nullptr ? api->name : request.path, left ? 499 : reply.status());
+  if (api != nullptr) {
+    metrics_.request_s.add(seconds);
+    if (left) ++metrics_.cancelled;
+  }
+  log_.write(LogLevel::kInfo, "request",
+             {{"id", request.number},
+              {"peer", request.peer},
+              {"method", request.method},
+              {"path", request.path},
+              {"status", left ? 499 : reply.status()},
+              {"bytes", reply.bytes()},
+              {"ms", static_cast<int64_t>(seconds * 1e3)}});
+}
+
+Prompt Service::prompt_of(const GenerateRequest& request) const {
+  Prompt prompt;
+  if (request.chat.is_null()) return prompt;
+  prompt.media = load_media(request.media, options_.media, model()->info());
+  prompt.rendered = render_chat(dump(request.chat));
+  return prompt;
+}
+
+void Service::generate(const Api& api, const HttpRequest& http, HttpReply& reply) {
+  Work work;
+  try {
+    Turn turn(*this, api.name, http.number);
+    run(api, http, reply, turn, work);
+  } catch (...) {
+    const ApiError error = current_error();
+    if (error.status >= 500) {
+      log_.write(LogLevel::kError, "failed",
+                 {{"id", http.number}, {"status", error.status}, {"why", error.what()}});
+    }
+    if (!reply.begun()) {
+      reply.send(api.error(error));
+    } else if (work.writer) {
+      work.writer->fail(error);
+    }
+  }
+}
+
+void Service::run(const Api& api, const HttpRequest& http, HttpReply& reply, Turn& turn, Work& work) {
+  const std::shared_ptr<Model> loaded = model();
+  const ApiContext& api_context = work.context.emplace(context());
+  GenerateRequest& request = work.request;
+  auto& writer = work.writer;
+  {
+    Json body = parse_json(http.body);
+    request = api.parse(body, api_context);
+  }
+  if (options_.log_prompts)
+    log_.write(LogLevel::kInfo, "prompt", {{"id", http.number}, {"chat", request.chat}});
+  Prompt prompt = prompt_of(request);
+  const int prompts = request.chat.is_null() ? static_cast<int>(request.raw.size()) : 1;
+  for (int p = 0; p < prompts; ++p) {
+    if (!request.raw.empty()) prompt.raw = request.raw[static_cast<size_t>(p)];
+    const auto conversation = loaded->open(prompt);
+    if (conversation->prompt_tokens() >= loaded->context_tokens()) {
+      throw context_too_small(conversation->prompt_tokens(), loaded->context_tokens());
+    }
+    turn.state().prompt_tokens = conversation->prompt_tokens();
+    if (!writer) writer = api.writer({request, reply, api_context, conversation->prompt_tokens()});
+    for (int i = 0; i < request.choices; ++i) {
+      const int number = p * request.choices + i;
+      const Reply answered = answer(*conversation, request, reply, writer.get(), number, turn);
+      if (reply.closed()) return;
+      if (answered.finish == FinishReason::kCancelled && stopping_) {
+        throw unavailable("the server is shutting down; the answer was cut", kRetryAfterS);
+      }
+      writer->finish(number, answered);
+    }
+  }
+  writer->end();
+}
+
+Reply Service::answer(Conversation& conversation, const GenerateRequest& request, HttpReply& reply,
+                      ReplyWriter* writer, int number, Turn& turn) {
+  GenerateOptions options = request.options;
+  if (options.sampling.seed) *options.sampling.seed += static_cast<uint64_t>(number);
+  const auto start = Clock::now();
+  auto last = start;
+  bool any = false;
+  turn.set(&conversation);
+  reply.on_close([&conversation] { conversation.cancel(); });
+  struct Clear {
+    Turn& turn;
+    HttpReply& reply;
+    ~Clear() {
+      reply.on_close({});
+      turn.set(nullptr);
+    }
+  } clear{turn, reply};
+  const Reply answered = conversation.generate(options, [&](const Event& event) {
+    // Told again: a cancel before generate() had begun is forgotten by it.
+    const bool late =
+        options_.request_timeout_ms > 0 && seconds_since(start) * 1e3 > options_.request_timeout_ms;
+    if (late || stopping_ || reply.closed()) conversation.cancel();
+    if (event.kind != EventKind::kPrefill) {
+      const auto now = Clock::now();
+      (any ? metrics_.inter_token_s : metrics_.first_token_s)
+          .add(std::chrono::duration<double>(now - last).count());
+      last = now;
+      any = true;
+      ++turn.state().generated;
+    }
+    if (request.stream) writer->event(number, event);
+  });
+  count(answered);
+  return answered;
+}
+
+void Service::count(const Reply& reply) {
+  metrics_.prompt_tokens += reply.usage.prompt_tokens;
+  metrics_.cached_tokens += reply.usage.cached_tokens;
+  metrics_.completion_tokens += reply.usage.completion_tokens;
+  metrics_.prefill_us += static_cast<int64_t>(reply.usage.prefill_ms * 1e3);
+  metrics_.generate_us += static_cast<int64_t>(reply.usage.generate_ms * 1e3);
+}
+
+}  // namespace tessera::server
