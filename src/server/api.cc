@@ -7,8 +7,8 @@
 namespace tessera::server {
 
 std::span<const Api* const> generating_apis() {
-  static const std::array<const Api*, 5> all = {&kOpenAiChat, &kOpenAiCompletions, &kAnthropicMessages,
-                                                &kOllamaChat, &kOllamaGenerate};
+  static const std::array<const Api*, 6> all = {&kOpenAiChat,        &kOpenAiCompletions, &kOpenAiResponses,
+                                                &kAnthropicMessages, &kOllamaChat,        &kOllamaGenerate};
   return all;
 }
 

@@ -196,7 +196,9 @@ class Connection final : public HttpConnection {
     begin_response(http_1_0_next_, request_.method == "HEAD", parser_->get().keep_alive());
     running_ = true;
     ++core_.running;
-    if (!watching_) watch();
+    // With a request waiting behind this one the read would have to be taken back: a client that leaves is
+    // then noticed at the next write.
+    if (!watching_ && buffer_.size() == 0) watch();
     core_.pool.post([self = self_(), request = std::make_shared<HttpRequest>(std::move(request_))]() {
       HttpReply reply(self, self->core_.decorate ? self->core_.decorate(*request) : Headers{});
       if (!reply.closed()) self->core_.handler(*request, reply);

@@ -175,7 +175,7 @@ void Service::generate(const Api& api, const HttpRequest& http, HttpReply& reply
   } catch (...) {
     const ApiError error = current_error();
     if (error.status >= 500) {
-      log_.write(LogLevel::kError, "failed",
+      log_.write(error.status == 503 ? LogLevel::kWarning : LogLevel::kError, "failed",
                  {{"id", http.number}, {"status", error.status}, {"why", error.what()}});
     }
     if (!reply.begun()) {

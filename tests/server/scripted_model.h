@@ -15,7 +15,7 @@ struct Script {
   std::vector<Event> events;
   FinishReason finish = FinishReason::kStop;
   int prompt_tokens = 12, cached_tokens = 4;
-  int ms_between = 0;            // waits before each event, and sees a cancel there
+  int ms_between = 0;                 // waits before each event, and sees a cancel there
   std::function<void()> before = {};  // runs first; may throw
 };
 
