@@ -66,6 +66,7 @@ struct WeightPart {
 struct WeightSource {
   int64_t cols = 0, row_align = 1;
   std::vector<WeightPart> parts = {};
+  bool keep = true;  // in the PackFile, where there is one
 
   int64_t rows() const;
   void fetch() const;                                         // every part's
@@ -165,7 +166,7 @@ std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa,
                                           std::unique_ptr<PackFile> packed = nullptr,
                                           const CpuResources& resources = {});
 /// Changes whenever a packed matrix would be laid out in another way: part of a PackFile's key.
-inline constexpr uint64_t kCpuPackVersion = 1;
+inline constexpr uint64_t kCpuPackVersion = 2;
 
 struct CudaOptions {
   int device = 0;        // as the driver counts

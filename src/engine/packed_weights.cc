@@ -1,6 +1,8 @@
 #include "engine/packed_weights.h"
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "backend/backend.h"
 #include "base/cpu_topology.h"
@@ -17,7 +19,9 @@ std::unique_ptr<PackFile> open_packed_weights(const std::string& directory, cons
                                               ModelInfo& info) {
   if (directory.empty() || info.weight_bytes < kMinPackFileBytes) return nullptr;
   const std::string stem = std::filesystem::path(info.path).stem().string();
-  const auto name = name_pack_file(directory, stem, store.paths(), kCpuPackVersion);
+  std::vector<std::string> sources = store.paths();
+  std::erase(sources, info.mmproj);  // nothing of it is kept
+  const auto name = name_pack_file(directory, stem, sources, kCpuPackVersion);
   if (!name) return nullptr;
   // What it reads ahead is for the threads of all nodes.
   const InterleavedMemory interleaved(place_threads(read_cpu_topology(), 1, false).memory_nodes);

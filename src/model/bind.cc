@@ -36,7 +36,7 @@ class Binder {
     m.text_bytes = backend_.weight_bytes();
     if (config_.mm_embed > 0) m.vision = vision();
     if (config_.audio_samples_per_token > 0)
-      m.audio_projection = matrix({"model.embed_audio.embedding_projection.weight"});
+      m.audio_projection = media_matrix("model.embed_audio.embedding_projection.weight");
     backend_.weights_done();
     if (progress_) progress_(1.0);
     return m;
@@ -76,14 +76,14 @@ class Binder {
     VisionPath v;
     v.ln1 = plain(p + "patch_ln1.weight");
     v.ln1_bias = plain(p + "patch_ln1.bias");
-    v.patch_dense = matrix({p + "patch_dense.weight"});
+    v.patch_dense = media_matrix(p + "patch_dense.weight");
     v.patch_bias = plain(p + "patch_dense.bias");
     v.ln2 = plain(p + "patch_ln2.weight");
     v.ln2_bias = plain(p + "patch_ln2.bias");
     v.positions = plain(p + "pos_embedding");
     v.pos_norm = plain(p + "pos_norm.weight");
     v.pos_norm_bias = plain(p + "pos_norm.bias");
-    v.projection = matrix({"model.embed_vision.embedding_projection.weight"});
+    v.projection = media_matrix("model.embed_vision.embedding_projection.weight");
     return v;
   }
 
@@ -120,10 +120,14 @@ class Binder {
     return backend_.pack_plain({.cols = t.elements() / rows, .parts = {std::move(part)}});
   }
 
+  // Vision and sound are packed at every start, 0.1 s: a GGUF keeps one packed file, with and without an
+  // mmproj.
+  Weight media_matrix(const std::string& name) { return matrix({name}, 1, false); }
+
   // Several matrices of the same input width, one under the other. `align`: rows of each part are padded with
   // zeros.
-  Weight matrix(const std::vector<std::string>& names, int64_t align = 1) {
-    WeightSource whole{expected_.at(names[0])[1], align, {}};
+  Weight matrix(const std::vector<std::string>& names, int64_t align = 1, bool keep = true) {
+    WeightSource whole{expected_.at(names[0])[1], align, {}, keep};
     for (const std::string& name : names) whole.parts.push_back(part(name));
     const Weight packed = backend_.pack(whole);
     // What was read is in the backend now: the file's pages need not stay in memory beside it.

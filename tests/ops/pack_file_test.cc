@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "backend/backend.h"
 #include "support/temp_dir.h"
@@ -56,6 +57,40 @@ TEST(PackFile, TheNextStartFindsWhatThisOnePacked) {
   auto other_model = PackFile::open(path, 8, 1 << 20, why);
   ASSERT_TRUE(other_model);
   EXPECT_FALSE(other_model->filled());
+}
+
+TEST(PackFile, WhatIsNotKeptMayComeAndGo) {
+  const TempDir dir;
+  const std::string path = dir.file("w.pack");
+  const auto text = weights(64 * 40), media = weights(64 * 24);
+  std::string why;
+  for (const bool with_media : {true, false, true}) {
+    auto file = PackFile::open(path, 7, 1 << 20, why);
+    ASSERT_TRUE(file) << why;
+    int reads = 0;
+    const bool filled = file->filled();
+    auto be = make_cpu_backend(1, "portable", std::move(file));
+    const auto source = [&](const std::vector<float>& v, bool keep) {
+      return WeightSource{.cols = 64,
+                          .parts = {{.rows = static_cast<int64_t>(v.size()) / 64,
+                                     .read =
+                                         [&v, &reads](int64_t first, int64_t count, float* out) {
+                                           ++reads;
+                                           std::copy_n(v.data() + first * 64, count * 64, out);
+                                         }}},
+                          .keep = keep};
+    };
+    if (with_media) be->pack(source(media, false));
+    EXPECT_EQ(reads > 0, with_media);
+    reads = 0;
+    const Weight w = be->pack(source(text, true));
+    be->weights_done();
+    EXPECT_EQ(reads == 0, filled);
+    std::vector<float> x(64, 0.25F), y(40);
+    be->linear({y.data(), 1, 40, DType::kF32}, {x.data(), 1, 64, DType::kF32}, w);
+    EXPECT_FLOAT_EQ(y[39], 0.25F * std::accumulate(text.end() - 64, text.end(), 0.0F));
+  }
+  EXPECT_TRUE(PackFile::open(path, 7, 1 << 20, why)->filled());
 }
 
 TEST(PackFile, AFileThatWasNotFinishedOrIsDamagedIsNotTaken) {

@@ -41,7 +41,9 @@ class CpuBackend final : public Backend {
 
   Weight pack(const WeightSource& source) override {
     const InterleavedMemory interleaved(placement_.memory_nodes);  // the workers have it, too
-    weights_.push_back(pack_weight(source, pool_, [this](int64_t bytes) { return hold_packed(bytes); }));
+    weights_.push_back(pack_weight(source, pool_, [&](int64_t bytes) {
+      return source.keep ? hold_packed(bytes) : Held{static_cast<uint8_t*>(hold(bytes)), false};
+    }));
     const PackedWeight& w = weights_.back();
     return {&w, w.rows, w.cols, w.segments.front().dtype};
   }
