@@ -165,7 +165,9 @@ Json SchemaFlattener::plain(const Json& schema, const std::string& path) {
 // Both at once; false when no value can be valid.
 bool SchemaFlattener::merge(Json& to, const Json& from, const std::string& path) const {
   // Properties that only one side names are additional ones to the other.
-  const Json* extra_to = find(to, "additionalProperties");
+  const Json* stated = find(to, "additionalProperties");
+  const Json before = stated != nullptr ? *stated : Json();  // a copy: adding a key moves the others
+  const Json* extra_to = stated != nullptr ? &before : nullptr;
   const Json* extra_from = find(from, "additionalProperties");
   if (to.contains("properties") || from.contains("properties")) {
     Json both = Json::object();
