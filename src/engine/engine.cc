@@ -3,6 +3,7 @@
 
 #include "base/cpu_topology.h"
 #include "base/error.h"
+#include "base/pack_file.h"
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
 #include "engine/memory_need.h"
@@ -47,6 +48,20 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
   return o;
 }
 
+// Changes with what a number in the KV cache means or where it lies (docs/DESIGN.md, KV layout).
+constexpr uint64_t kKvVersion = 1;
+
+uint64_t key_of_kv(const std::vector<std::string>& files, const EngineOptions& options,
+                   const Backend& backend) {
+  // The kernels' instruction set is in the name: it changes roundings.
+  std::string name = backend.describe();
+  name = fmt::format("{};{}", name.substr(0, name.find(',')), options.kv);
+  uint64_t key = kKvVersion;
+  if (const auto packed = name_pack_file("", name, files, kKvVersion)) key = packed->key;
+  for (const char c : name) key = (key ^ static_cast<uint8_t>(c)) * 0x100000001B3U;
+  return key;
+}
+
 }  // namespace
 
 EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
@@ -79,6 +94,7 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   model = bind_model(config, store, *backend, options.on_progress);
   const int64_t rows = step_rows(info, options);
   backend->reserve(rows);
+  kv_key = key_of_kv(store.paths(), options, *backend);
   scratch = std::make_unique<Scratch>(*backend, model, rows, max_logit_rows(config, options, rows));
   media_memory = backend->allocate(rows * config.hidden * dtype_bytes(DType::kF32));
   media = {media_memory.get(), rows, config.hidden, DType::kF32};

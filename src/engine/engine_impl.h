@@ -55,6 +55,7 @@ class EngineImpl {
   EngineOptions options;     // resolved
   std::string why_not_cuda;  // of backend "auto" that became cpu
   ModelInfo info;
+  uint64_t kv_key = 0;  // of all that the bytes of a KV cache depend on: files, backend, number format
   ModelConfig config;
   Tokenizer tokenizer;
   RulesCache rules{tokenizer, config.end_tokens};

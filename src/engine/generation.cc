@@ -84,17 +84,11 @@ Generation::Generation(EngineImpl& engine, Sequence& sequence, int64_t reply_beg
   reply_.usage.prompt_tokens = static_cast<int>(sequence.size());
 }
 
-void Generation::start(int32_t index, KvSlot& slot, const KvCache& cache) {
+void Generation::start(int32_t index, KvSlot& slot) {
   slot_index_ = index;
   slot_ = &slot;
-  const int64_t n = sequence_->size();
-  int64_t kept = sequence_->common_prefix(slot.held);
-  kept = sequence_->block_begin(std::min(kept, n - 1));  // the last row runs again: its logits are wanted
-  if (!cache.can_resume(kept, slot.written)) kept = 0;
-  if (kept == 0) slot.written = 0;
-  slot.held.resize(static_cast<size_t>(kept));
-  prefill_begin_ = kept;
-  reply_.usage.cached_tokens = static_cast<int>(kept);
+  prefill_begin_ = static_cast<int64_t>(slot.held.size());
+  reply_.usage.cached_tokens = static_cast<int>(prefill_begin_);
   state_ = State::kPrefilling;
   phase_begin_ = Clock::now();
   reply_.usage.queued_ms = ms_between(created_, phase_begin_);

@@ -30,8 +30,8 @@ class Generation {
   const Reply& reply() const { return reply_; }
   Reply take_reply() { return std::move(reply_); }
 
-  /// Takes over slot `index` of the engine's KV cache, what it holds of this sequence included.
-  void start(int32_t index, KvSlot& slot, const KvCache& cache);
+  /// Takes over slot `index` of the engine's KV cache; what it holds is a prefix of the sequence, not all.
+  void start(int32_t index, KvSlot& slot);
 
   /// Guesses of the tokens after the newest one, to be verified in the next step; what is beyond the context
   /// or kMaxDecodeRows - 1 is dropped. Only while decoding. The reply does not depend on them.

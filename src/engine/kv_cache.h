@@ -1,6 +1,7 @@
 #pragma once
 // The KV cache of a number of sequences: rings for sliding layers, pages for full layers (docs/DESIGN.md, KV
 // layout).
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -14,12 +15,16 @@ namespace tessera {
 /// "f32", "bf16" or "q8_0". Throws Error(kBadRequest) for another name.
 KvType kv_type(const std::string& name);
 
-/// What a sequence of the cache holds.
+/// What one of the cache's sequences holds.
 struct KvSlot {
   std::vector<uint64_t> held;  // Sequence::keys() of positions [0, held.size())
   int64_t written = 0;         // highest position written since the slot was empty + 1; >= held.size()
+  int64_t ring_begin = 0;      // sliding layers have nothing before it
+  int64_t prompt_end = 0;      // of the last request
   uint64_t last_used = 0;      // counts requests; 0: never
   bool busy = false;
+
+  void clear() { held.clear(), written = ring_begin = prompt_end = 0; }
 };
 
 class KvCache {
@@ -31,11 +36,28 @@ class KvCache {
           int64_t max_step_tokens, bool locked = false);
 
   const std::vector<KvLayer>& layers() const { return layers_; }
-  /// Whether a sequence that has written positions [0, written) can go on from `position` (<= written): the
-  /// ring must still hold everything that a row at `position` sees.
-  bool can_resume(int64_t position, int64_t written) const;
+  int64_t window() const { return window_; }
+  /// First position whose sliding K and V are still there.
+  int64_t ring_first(const KvSlot& slot) const {
+    return std::max(slot.ring_begin, slot.written - ring_tokens_);
+  }
+  /// Whether a sequence can go on from `position` (<= held): the ring must still hold everything that a row
+  /// there sees.
+  bool can_resume(int64_t position, const KvSlot& slot) const {
+    return position <= slot.written && std::max<int64_t>(0, position - window_ + 1) >= ring_first(slot);
+  }
+
+  /// Bytes of one block of 16 positions, K and V of all sliding or of all full layers.
+  int64_t block_bytes(bool sliding) const;
+  /// Block `index` (positions from 16 * index) of a sequence to and from host memory of block_bytes(). The
+  /// bytes mean the same to any cache of this model, number format and backend.
+  void read_block(int64_t sequence, int64_t index, bool sliding, uint8_t* to) const;
+  void write_block(int64_t sequence, int64_t index, bool sliding, const uint8_t* from);
+  /// Between sequences.
+  void copy_block(int64_t to, int64_t from, int64_t index, bool sliding);
 
  private:
+  Backend* backend_;
   std::vector<KvLayer> layers_;
   std::vector<std::shared_ptr<void>> memory_;
   int64_t ring_tokens_ = 0, window_ = 0;

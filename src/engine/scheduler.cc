@@ -48,10 +48,8 @@ class PlanMark {
 }  // namespace
 
 Scheduler::Scheduler(EngineImpl& engine)
-    : engine_(engine),
-      slots_(static_cast<size_t>(engine.options.parallel)),
-      budget_(engine.options.max_step_ms, engine.options.chunk_tokens) {
-  status_.slots.resize(slots_.size());
+    : engine_(engine), kv_(engine), budget_(engine.options.max_step_ms, engine.options.chunk_tokens) {
+  status_.slots.resize(kv_.slots().size());
 }
 
 Scheduler::~Scheduler() {
@@ -70,7 +68,7 @@ Reply Scheduler::run(Generation& generation, const std::atomic<bool>& cancelled,
     request.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                           std::chrono::duration<double, std::milli>(std::min(ms, 1e12)));
   std::unique_lock lock(mutex_);
-  const auto most = slots_.size() + static_cast<size_t>(engine_.options.max_queue);
+  const auto most = status_.slots.size() + static_cast<size_t>(engine_.options.max_queue);
   if (running_.size() + waiting_.size() >= most) {
     ++status_.refused;
     throw_error(ErrorKind::kBusy, "{} requests are running or waiting, the limit is {}; try again later",
@@ -121,14 +119,14 @@ EngineStatus Scheduler::status() const {
 void Scheduler::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (std::exchange(forget_, false))
-      for (KvSlot& slot : slots_)
-        if (!slot.busy) slot = {};
+    if (std::exchange(forget_, false)) kv_.forget();
     reap();
-    admit();
+    release(lock);
+    admit(lock);
     const std::vector<Request*> batch = choose();
     update_status();
     if (batch.empty()) {
+      if (!released_.empty()) continue;
       if (stop_ && running_.empty() && waiting_.empty()) return;
       idle_ = true;
       if (const auto deadline = next_deadline(); deadline == Clock::time_point::max())
@@ -162,50 +160,42 @@ void Scheduler::reap() {
   });
 }
 
-void Scheduler::admit() {
-  while (!waiting_.empty() && running_.size() < slots_.size()) {
+// Slots of finished requests: what they hold may be copied, which takes a while.
+void Scheduler::release(std::unique_lock<std::mutex>& lock) {
+  const std::vector<size_t> slots = std::exchange(released_, {});
+  if (slots.empty()) return;
+  lock.unlock();
+  {
+    const std::lock_guard turn(engine_.turn);
+    for (const size_t slot : slots) kv_.release(slot);
+  }
+  lock.lock();
+}
+
+void Scheduler::admit(std::unique_lock<std::mutex>& lock) {
+  while (!waiting_.empty() && running_.size() + released_.size() < kv_.slots().size()) {
     Request& request = *waiting_.front();
     waiting_.pop_front();
+    running_.push_back(&request);
+    lock.unlock();
     try {
-      start(request);
+      const std::lock_guard turn(engine_.turn);
+      request.slot = kv_.acquire(request.generation->sequence());
+      request.has_slot = true;
+      request.generation->start(static_cast<int32_t>(request.slot), kv_.slot(request.slot));
     } catch (...) {
       request.error = std::current_exception();
-      complete(request);
     }
+    lock.lock();
+    if (request.error) {
+      complete(request);
+      continue;
+    }
+    prefilling_.push_back(&request);
+    const Usage& usage = request.generation->reply().usage;
+    status_.prompt_tokens += usage.prompt_tokens;
+    status_.cached_tokens += usage.cached_tokens;
   }
-}
-
-void Scheduler::start(Request& request) {
-  EngineImpl& e = engine_;
-  if (!kv_)
-    kv_ = std::make_unique<KvCache>(*e.backend, e.model, kv_type(e.options.kv), e.options.parallel,
-                                    e.options.context_tokens, e.max_step_tokens(), e.options.lock_memory);
-  request.slot = choose_slot(request.generation->sequence());
-  request.has_slot = true;
-  KvSlot& slot = slots_[request.slot];
-  slot.busy = true;
-  slot.last_used = ++requests_;
-  running_.push_back(&request);
-  prefilling_.push_back(&request);
-  request.generation->start(static_cast<int32_t>(request.slot), slot, *kv_);
-  const Usage& usage = request.generation->reply().usage;
-  status_.prompt_tokens += usage.prompt_tokens;
-  status_.cached_tokens += usage.cached_tokens;
-}
-
-// The free slot that holds most of this sequence, unless more than half of what it holds would be lost while
-// another has been idle for longer.
-size_t Scheduler::choose_slot(const Sequence& sequence) const {
-  size_t oldest = slots_.size(), best = slots_.size();
-  int64_t most = 0;
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    const KvSlot& slot = slots_[i];
-    if (slot.busy) continue;
-    if (oldest == slots_.size() || slot.last_used < slots_[oldest].last_used) oldest = i;
-    const int64_t common = sequence.common_prefix(slot.held);
-    if (common > most && 2 * common >= static_cast<int64_t>(slot.held.size())) best = i, most = common;
-  }
-  return best < slots_.size() ? best : oldest;
 }
 
 // A row (or more, to verify) of every generation that decodes, and of prompts, in turn, what the budget
@@ -254,12 +244,11 @@ void Scheduler::step(const std::vector<Request*>& batch) {
   const auto fail_all = [&] {
     for (Request* r : batch) {
       fail(r);
-      slots_[r->slot].held.clear();
-      slots_[r->slot].written = 0;
+      kv_.slot(r->slot).clear();
     }
   };
   try {
-    forward(*e.backend, e.model, plan_, kv_->layers(), *e.scratch);
+    forward(*e.backend, e.model, plan_, kv_.layers(), *e.scratch);
     if (plan_.logit_rows() == 0) e.backend->sync();  // else choosing from the logits waits
   } catch (...) {
     fail_all();
@@ -306,19 +295,23 @@ void Scheduler::deliver(const std::vector<Request*>& batch) {
 void Scheduler::complete(Request& request) {
   std::erase(running_, &request);
   std::erase(prefilling_, &request);
-  if (request.has_slot) slots_[request.slot].busy = false;
+  if (request.has_slot) released_.push_back(request.slot);
   ++status_.requests;
   status_.completion_tokens += static_cast<int64_t>(request.generation->reply().ids.size());
   const std::vector<Event> events = request.generation->take_events();
   if (!request.error) request.events.insert(request.events.end(), events.begin(), events.end());
   request.done = true;
+  update_status();
   request.changed.notify_one();
 }
 
 void Scheduler::update_status() {
   status_.queued = static_cast<int>(waiting_.size());
-  for (size_t i = 0; i < slots_.size(); ++i)
-    status_.slots[i] = {.held_tokens = static_cast<int>(slots_[i].held.size())};
+  kv_.describe(status_);
+  for (size_t i = 0; i < status_.slots.size(); ++i) {
+    status_.slots[i] = {};
+    status_.slots[i].held_tokens = static_cast<int>(kv_.slots()[i].held.size());
+  }
   for (const Request* r : running_) {
     const Generation& g = *r->generation;
     SlotStatus& slot = status_.slots[r->slot];

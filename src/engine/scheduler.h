@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/generation.h"
+#include "engine/kv_slots.h"
 #include "engine/step_budget.h"
 
 namespace tessera {
@@ -40,14 +41,13 @@ class Scheduler {
 
   void loop();
   void reap();
-  void admit();
-  void start(Request& request);
+  void release(std::unique_lock<std::mutex>& lock);
+  void admit(std::unique_lock<std::mutex>& lock);
   std::vector<Request*> choose();
   void step(const std::vector<Request*>& batch);
   void deliver(const std::vector<Request*>& batch);
   void complete(Request& request);
   void update_status();
-  size_t choose_slot(const Sequence& sequence) const;
   Clock::time_point next_deadline() const;
 
   EngineImpl& engine_;
@@ -62,11 +62,10 @@ class Scheduler {
 
   // The engine's thread only.
   std::deque<Request*> prefilling_;  // whose turn is next first
-  std::unique_ptr<KvCache> kv_;
-  std::vector<KvSlot> slots_;
+  KvSlots kv_;
+  std::vector<size_t> released_;
   StepBudget budget_;
   StepPlan plan_;
-  uint64_t requests_ = 0;
   double step_ms_ = 0;  // of the last step; 0: nothing was computed
 };
 

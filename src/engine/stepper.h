@@ -27,7 +27,11 @@ class Stepper {
   /// Rows [begin, end) in chunks of the engine's options, with the logits of the last row.
   void prefill(int64_t begin, int64_t end);
   /// Whether the KV cache still has what a row at `position` sees.
-  bool holds(int64_t position) const { return kv_.can_resume(position, written_); }
+  bool holds(int64_t position) const {
+    KvSlot slot;
+    slot.written = written_;
+    return kv_.can_resume(position, slot);
+  }
 
  private:
   EngineImpl* engine_;

@@ -115,7 +115,7 @@ TEST(Scheduler, DraftsDoNotChangeTheReply) {
     Generation generation(e, sequence, sequence.size(), job.options);
     KvCache cache(*e.backend, e.model, KvType::kF32, 1, 640, e.max_step_tokens());
     KvSlot slot;
-    generation.start(0, slot, cache);
+    generation.start(0, slot);
     StepPlan plan;
     int steps = 0;
     for (; generation.state() != Generation::State::kFinished; ++steps) {

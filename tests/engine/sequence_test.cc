@@ -12,6 +12,12 @@
 namespace tessera::test {
 namespace {
 
+KvSlot after(int64_t written) {
+  KvSlot slot;
+  slot.written = written;
+  return slot;
+}
+
 EngineImpl& engine() {
   return tiny_engine({"cpu", ""})->impl();
 }
@@ -152,17 +158,17 @@ TEST(Sequence, CommonPrefixSeesContentAndKeepsBlocksWhole) {
 TEST(KvCache, ResumeOnlyWhereTheRingStillHoldsTheWindow) {
   EngineImpl& e = engine();  // window 16
   const KvCache kv(*e.backend, e.model, KvType::kF32, 1, 2304, 64);
-  EXPECT_TRUE(kv.can_resume(0, 0));
-  EXPECT_TRUE(kv.can_resume(100, 100));
-  EXPECT_FALSE(kv.can_resume(101, 100));
+  EXPECT_TRUE(kv.can_resume(0, after(0)));
+  EXPECT_TRUE(kv.can_resume(100, after(100)));
+  EXPECT_FALSE(kv.can_resume(101, after(100)));
   // Ring: 15 + 64 positions in blocks of 16, and one block: 96. A row at p needs p - 15.
   int64_t furthest = 1000;
-  while (kv.can_resume(furthest, 1000)) --furthest;
+  while (kv.can_resume(furthest, after(1000))) --furthest;
   EXPECT_EQ(furthest, 1000 - 96 + 15 - 1);
-  EXPECT_TRUE(kv.can_resume(5, 90));  // nothing overwritten yet
-  EXPECT_TRUE(kv.can_resume(0, 96));
-  EXPECT_FALSE(
-      kv.can_resume(0, 97));  // position 0 is gone, and a row at 0 sees itself only after writing: start over
+  EXPECT_TRUE(kv.can_resume(5, after(90)));  // nothing overwritten yet
+  EXPECT_TRUE(kv.can_resume(0, after(96)));
+  EXPECT_FALSE(kv.can_resume(
+      0, after(97)));  // position 0 is gone, and a row at 0 sees itself only after writing: start over
 }
 
 }  // namespace
