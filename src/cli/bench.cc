@@ -2,6 +2,7 @@
 // do.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/machine.h"
+#include "cli/bench_parallel.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
 #include "cli/model_path.h"
@@ -26,7 +28,7 @@ constexpr int64_t kLeastContext = 16, kAroundPicture = 32;  // markers and text 
 
 struct BenchFlags {
   std::string model, output = "table", record;
-  std::vector<int> prompts = {512}, answers = {128}, rows, pictures, depths = {0};
+  std::vector<int> prompts = {512}, answers = {128}, rows, pictures, depths = {0}, parallel;
   int repeats = 5;
   bool limits_only = false;
   EngineFlags engine;
@@ -103,8 +105,23 @@ int print_limits(const BenchFlags& flags) {
   return kExitOk;
 }
 
+int run_parallel(BenchFlags& flags) {
+  if (flags.output != "table" || !flags.record.empty())
+    throw UsageError("--parallel prints a table: it takes no -o and no --record");
+  const int prompt = std::max(1, flags.prompts.front()), answer = std::max(1, flags.answers.front());
+  EngineOptions& o = flags.engine.options;
+  o.parallel = std::max(1, *std::max_element(flags.parallel.begin(), flags.parallel.end()));
+  o.context_tokens = std::max<int64_t>(kLeastContext, int64_t{prompt} + answer);
+  std::erase_if(flags.parallel, [](int n) { return n < 1; });
+  if (flags.parallel.empty()) throw UsageError("--parallel: name at least one number of sessions");
+  const auto engine = load_engine(resolve_model(flags.model), flags.engine);
+  write_out(parallel_table(bench_parallel(engine, flags.parallel, prompt, answer, flags.repeats)));
+  return kExitOk;
+}
+
 int run_bench(BenchFlags& flags) {
   if (flags.limits_only) return print_limits(flags);
+  if (!flags.parallel.empty()) return run_parallel(flags);
   const std::vector<BenchTest> tests = tests_of(flags);
   int64_t& context = flags.engine.options.context_tokens;
   context = kLeastContext;
@@ -172,6 +189,8 @@ void add_bench(CLI::App& app, Action& action) {
   list("-d,--depth", flags->depths, "tokens in the KV cache before each (default: 0)");
   list("--rows", flags->rows,
        "rows of single passes with logits for all, as a drafter's check (default: none)");
+  list("--parallel", flags->parallel,
+       "conversations at once, for example 1,8: their tokens a second together; the first -p and -n");
   list("--image-tokens", flags->pictures,
        "soft tokens of a picture of random pixels, to the first token (default: none)");
   command

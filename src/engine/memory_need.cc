@@ -61,14 +61,15 @@ MemoryNeed memory_need(const ModelInfo& info, const EngineOptions& options, int6
   need.context_tokens =
       options.context_tokens > 0 ? options.context_tokens : default_context(info.max_context);
   need.weight_bytes = ref ? info.total_parameters * 4 : info.weight_bytes;
-  need.kv_bytes = info.kv_bytes(need.context_tokens, options.chunk_tokens, kv);
+  need.kv_bytes = options.parallel * info.kv_bytes(need.context_tokens, options.chunk_tokens, kv);
   // Activations of byte products are kept as codes, too: 3 bytes for 2 values, of two inputs.
   const int64_t codes = rows * std::max<int64_t>(info.intermediate, info.hidden) * 3;
-  need.work_bytes = step_bytes(info, rows) + codes + kProgramBytes;
+  need.work_bytes = step_bytes(info, rows) + codes + kProgramBytes + options.cache_ram_bytes;
 
   // The KV cache grows with the context: the last one that fits, by halves.
   const auto fits_at = [&](int64_t context) {
-    return need.weight_bytes + need.work_bytes + info.kv_bytes(context, options.chunk_tokens, kv) <=
+    return need.weight_bytes + need.work_bytes +
+               options.parallel * info.kv_bytes(context, options.chunk_tokens, kv) <=
            need.available_bytes;
   };
   int64_t below = 0, above = int64_t{info.max_context} + 1;

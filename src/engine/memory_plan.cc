@@ -25,7 +25,7 @@ CardPlan card_plan(const ModelConfig& config, const ModelInfo& info, const Engin
   CardPlan plan{};
   for (const TensorCount& t : info.dtypes) plan.weights += t.bytes;
   plan.weights += plan.weights / 32;  // padding of rows
-  plan.kv = info.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv);
+  plan.kv = o.parallel * info.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv);
   plan.scratch = step_bytes(info, rows, max_logit_rows(config, o, rows));
   plan.free = cuda_card(0).free_bytes;
   return plan;
