@@ -119,9 +119,9 @@ EngineStatus Scheduler::status() const {
 void Scheduler::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (std::exchange(forget_, false)) kv_.forget();
     reap();
     release(lock);
+    if (std::exchange(forget_, false)) kv_.forget();
     admit(lock);
     const std::vector<Request*> batch = choose();
     update_status();

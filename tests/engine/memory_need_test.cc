@@ -67,6 +67,16 @@ TEST(MemoryNeed, TheLargestContextIsTheLastThatFits) {
             memory_need(info, options, 9000 * kMiB).largest_context);
 }
 
+TEST(MemoryNeed, EachSlotHasAKvCache) {
+  EngineOptions one, many;
+  many.parallel = 5;
+  const MemoryNeed need = memory_need(twelve_b(), one, 0), more = memory_need(twelve_b(), many, 0);
+  EXPECT_EQ(more.kv_bytes, 5 * need.kv_bytes);
+  EXPECT_GT(more.work_bytes, need.work_bytes);
+  many.cache_ram_bytes = 1000 * kMiB;
+  EXPECT_EQ(memory_need(twelve_b(), many, 0).work_bytes, more.work_bytes + 1000 * kMiB);
+}
+
 TEST(MemoryNeed, WhatDoesNotFitIsRefusedWithTheArithmetic) {
   const ModelInfo info = twelve_b();
   EngineOptions options;
