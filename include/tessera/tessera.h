@@ -155,6 +155,7 @@ struct EngineOptions {
   /// "cuda": an NVIDIA card. "cpu". "ref": scalar float32, slow, the oracle. "auto": cuda where a card is
   /// usable and the model fits on it, else cpu.
   std::string backend = "auto";
+  int device = 0;              // of cuda: the card, as the driver counts; Error(kDevice) where there is none
   int threads = 0;             // 0: one per physical core that this process may use
   int64_t context_tokens = 0;  // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;      // prefill step; a vision block is never split, whatever this is

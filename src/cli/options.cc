@@ -55,6 +55,9 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
                   "auto, cuda, cpu, or ref: plain float32, slow, the oracle (default: auto)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"auto", "cuda", "cpu", "ref"}));
+  add_engine_flag(command, "--device", o.device, "card of cuda, as the driver counts (default: 0)")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1023));
   add_engine_flag(command, "--isa", o.isa,
                   "instruction set: portable, avx2, avxvnni, avx512, amx or neon (default: the best of this CPU)")
       ->type_name("NAME")

@@ -20,6 +20,7 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
                       std::string& why_not_cuda) {
   if (o.backend != "auto" && o.backend != "cuda" && o.backend != "cpu" && o.backend != "ref")
     throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose auto, cuda, cpu or ref", o.backend);
+  if (o.device < 0) throw_error(ErrorKind::kBadRequest, "device is {}, expected 0 or more", o.device);
   if (o.threads < 0 || o.threads > 1024)
     throw_error(ErrorKind::kBadRequest, "threads is {}, expected 0 … 1024", o.threads);
   if (o.threads == 0) o.threads = read_cpu_topology().threads();
@@ -84,7 +85,7 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   } else if (options.backend == "cuda") {
     options.pack_dir = "";
     options.lock_memory = false;  // a card's memory is never swapped out
-    backend = make_cuda_backend({.device = 0, .exact = options.kv == "f32"});
+    backend = make_cuda_backend({.device = options.device, .exact = options.kv == "f32"});
   } else {
     std::unique_ptr<PackFile> packed = open_packed_weights(options.pack_dir, store, info);
     options.pack_dir = packed ? packed->path() : "";

@@ -16,7 +16,8 @@ constexpr int64_t kMaxLogitBytesOnCard = 256 * kMiB;
 constexpr int64_t kCardWorkspace = 768 * kMiB;
 
 struct CardPlan {
-  int64_t weights, kv, scratch, free;
+  int64_t weights, kv, scratch;
+  CudaCard card;
   int64_t sum() const { return weights + kv + scratch + kCardWorkspace; }
 };
 
@@ -27,7 +28,7 @@ CardPlan card_plan(const ModelConfig& config, const ModelInfo& info, const Engin
   plan.weights += plan.weights / 32;  // padding of rows
   plan.kv = o.parallel * info.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv);
   plan.scratch = step_bytes(info, rows, max_logit_rows(config, o, rows));
-  plan.free = cuda_card(0).free_bytes;
+  plan.card = cuda_card(o.device);
   return plan;
 }
 
@@ -48,20 +49,21 @@ std::string choose_backend(const ModelConfig& config, const ModelInfo& info, con
   o.backend = "cuda";
   if (o.kv.empty()) o.kv = "bf16";
   const CardPlan plan = card_plan(config, info, o);
-  if (plan.sum() <= plan.free) return "cuda";
-  why = fmt::format("the card has {} MiB free, {} are needed", plan.free / kMiB, plan.sum() / kMiB);
+  if (plan.sum() <= plan.card.free_bytes) return "cuda";
+  why =
+      fmt::format("the card has {} MiB free, {} are needed", plan.card.free_bytes / kMiB, plan.sum() / kMiB);
   return "cpu";
 }
 
 void check_card(const ModelConfig& config, const ModelInfo& info, const EngineOptions& o) {
   const CardPlan plan = card_plan(config, info, o);
-  if (plan.sum() <= plan.free) return;
+  if (plan.sum() <= plan.card.free_bytes) return;
   throw_error(
       ErrorKind::kTooLarge,
       "{}: weights {} MiB + KV cache {} MiB at {} tokens + activations {} MiB + workspaces {} MiB = {} "
       "MiB, {} has {} MiB free; use a smaller model, --ctx, or --backend cpu",
       config.path, plan.weights / kMiB, plan.kv / kMiB, o.context_tokens, plan.scratch / kMiB,
-      kCardWorkspace / kMiB, plan.sum() / kMiB, cuda_card(0).name, plan.free / kMiB);
+      kCardWorkspace / kMiB, plan.sum() / kMiB, plan.card.name, plan.card.free_bytes / kMiB);
 }
 
 }  // namespace tessera

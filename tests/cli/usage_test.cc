@@ -55,6 +55,7 @@ TEST(CliUsage, HelpFitsAndListsEveryFlag) {
                                           "--threads",
                                           "--chunk",
                                           "--backend",
+                                          "--device",
                                           "--isa"};
   const std::string help = tessera({"run", "--help"}).out;
   for (const auto& flag : flags) EXPECT_NE(help.find(flag), std::string::npos) << flag;

@@ -155,6 +155,7 @@ TEST(Engine, BadOptionsAreRefused) {
   EXPECT_NE(load([](EngineOptions& o) { o.backend = "tpu"; }).find("tpu"), std::string::npos);
   EXPECT_NE(load([](EngineOptions& o) { o.context_tokens = 1 << 20; }).find("4096"), std::string::npos);
   load([](EngineOptions& o) { o.chunk_tokens = -1; });
+  EXPECT_NE(load([](EngineOptions& o) { o.device = -1; }).find("device is -1"), std::string::npos);
   load([](EngineOptions& o) {
     o.backend = "cpu";
     o.isa = "mmx";

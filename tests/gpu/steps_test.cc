@@ -140,6 +140,9 @@ TEST(GpuSteps, DescribesItself) {
   o.backend = "cuda";
   o.kv = "q8_0";
   EXPECT_THROW(Engine::load(kTiny, o), Error);
+  o.kv = "";
+  o.device = 1000;
+  EXPECT_THROW(Engine::load(kTiny, o), Error);
 }
 
 }  // namespace

@@ -30,6 +30,12 @@ std::string why_no_gpu() {
 Device::Device(int index) : index_(index) {
   if (const std::string why = why_no_gpu(); !why.empty())
     throw_error(ErrorKind::kDevice, "GPU: {}; use --backend cpu", why);
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  if (index >= count)
+    throw_error(ErrorKind::kDevice,
+                "GPU: card {} was asked for, the driver finds {} (0 … {}); give another --device", index,
+                count, count - 1);
   check(cudaSetDevice(index), "cudaSetDevice");
   cudaDeviceProp p{};
   check(cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties");
