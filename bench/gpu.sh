@@ -27,11 +27,16 @@ say "Tests."
 if [ "${SANITIZE:-1}" = 1 ]; then
   command -v compute-sanitizer >/dev/null || die "compute-sanitizer is not here; it comes with CUDA, or set SANITIZE=0"
   # initcheck sees no stores of cuBLASLt's kernels: the goldens run without it (float32, few rows at a time).
-  # racecheck takes minutes for a model.
-  for tool in memcheck racecheck initcheck; do
+  tiny='*TinyGolden.EqualsReference/text_cuda:*TinyGolden.EqualsReference/image_cuda'
+  for tool in memcheck initcheck; do
     say "compute-sanitizer $tool over the tiny model."
-    compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_brief=1 \
-      --gtest_filter='*TinyGolden.EqualsReference/text_cuda:*TinyGolden.EqualsReference/image_cuda'
+    compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_brief=1 --gtest_filter="$tiny"
+  done
+  # Seconds for one kernel, minutes for all of them in one run.
+  for kernel in residual_norm rope_store attend; do
+    say "compute-sanitizer racecheck over $kernel."
+    compute-sanitizer --tool racecheck --kernel-name "kns=$kernel" --error-exitcode 1 "$tests" --gtest_brief=1 \
+      --gtest_filter="${tiny%%:*}"
   done
 fi
 

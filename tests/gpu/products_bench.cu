@@ -289,8 +289,8 @@ class Bench {
 }  // namespace
 }  // namespace tessera::cuda
 
-// products_bench [few] [FORMAT…] [SHAPE…]: everything without names; few: up to 8 rows only; a shape: no
-// whole layers.
+// products_bench [few] [layers] [FORMAT…] [SHAPE…]: everything without names; few: up to 8 rows only; layers:
+// whole layers only; a shape: none of them.
 int main(int argc, char** argv) {
   using namespace tessera::cuda;
   const std::vector<std::string> names(argv + 1, argv + argc);
@@ -309,7 +309,7 @@ int main(int argc, char** argv) {
   for (const Format& f : kFormats) {
     if (!wanted(kFormats, f.name)) continue;
     if (shapes.size() == std::size(kShapes)) bench.tokens(f);
-    bench.shapes(f, shapes, !named("few"));
+    if (!named("layers")) bench.shapes(f, shapes, !named("few"));
   }
   return 0;
 }
