@@ -121,6 +121,8 @@ struct ModelInfo {
   int hidden = 0, intermediate = 0, vocab = 0, max_context = 0, window = 0;
   int mm_embed = 0, audio_samples_per_token = 0;
   float logit_softcap = 0;  // 0: none
+  int drafts_for_hidden =
+      0;  // a drafter: hidden size of the model it belongs to, whose KV cache it reads; else 0
   std::vector<LayerInfo> layers;
   int64_t embedding_parameters = 0, text_parameters = 0;            // text: embedding + layers + final norm
   int64_t vision_parameters = 0, vision_projection_parameters = 0;  // patch path; its last projection

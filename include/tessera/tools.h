@@ -104,7 +104,8 @@ Comparison compare(const Engine& reference, const Engine& other, const CompareOp
 struct SynthOptions {
   std::string directory;
   int layers = 48;
-  bool tiny = false;  // a small geometry instead of the 12B's
+  bool tiny = false;       // a small geometry instead of the 12B's
+  bool assistant = false;  // the drafter that goes with it; `layers` is not used
   int threads = 0;
   std::function<void(double)> on_progress;
 };

@@ -36,11 +36,12 @@ struct HeadShape {
   bool v_is_k = false;  // V is the K projection, before k_norm and rope; qkv rows then hold q and k only
   int64_t window = 0;   // positions visible including the row's own; 0: full layer
   float norm_eps = 1e-6F;
+  bool own_kv = true;  // false: K and V are another model's; qkv rows hold q only and nothing is stored
 
-  int64_t qkv_cols() const { return (q_heads + kv_heads * (v_is_k ? 1 : 2)) * head_dim; }
+  int64_t qkv_cols() const { return (q_heads + (own_kv ? kv_heads * (v_is_k ? 1 : 2) : 0)) * head_dim; }
 };
 
-/// cos and sin of position * frequency, [rows, head_dim / 2] each; filled once a step for each kind of layer.
+/// cos and sin of turn * frequency, [rows, head_dim / 2] each; filled once a step for each kind of layer.
 struct RopeTable {
   Tensor cos, sin;
 };
@@ -84,7 +85,8 @@ class Backend {
   /// Zeroed activation memory, 64-byte aligned; on the host, untouched pages cost nothing. Freed when the
   /// handle dies. Only operations of this backend may touch it.
   virtual std::shared_ptr<void> allocate(int64_t bytes) = 0;
-  /// All weights are packed: what is kept for the next start is complete.
+  /// All weights of a model are packed: what is kept for the next start is complete. Those of another (its
+  /// drafter) may follow; they are not kept.
   virtual void weights_done() {}
   /// Steps will have at most `rows` rows: workspaces are taken now.
   virtual void reserve(int64_t rows) { (void)rows; }
@@ -108,8 +110,8 @@ class Backend {
   virtual void embed(Tensor y, Weight table, const StepPlan& plan, float scale) = 0;
   // y[media_row[i]] = media[i]. Soft tokens are never scaled.
   virtual void place_media(Tensor y, const StepPlan& plan) = 0;
-  // Angles in float32 as the reference computes them: float(position) * frequency[i]. frequency: [1, head_dim
-  // / 2].
+  // Angles in float32 as the reference computes them: float(turn) * frequency[i]. frequency: [1, head_dim /
+  // 2].
   virtual void rope_angles(RopeTable out, Weight frequency, const StepPlan& plan) = 0;
   // y = x / sqrt(mean(x²) + eps) * w. No weight: scale-free.
   virtual void norm(Tensor y, Tensor x, Weight w, float eps) = 0;
@@ -123,7 +125,7 @@ class Backend {
   // (y.cols) rounded up to 16, the rows beyond it are zero.
   virtual void gated_linear(Tensor y, Tensor x, Weight w_gate_up) = 0;
   // q: per-head norm and rope of qkv's q part. K (norm, rope) and V (scale-free norm) go to the plan's
-  // positions in kv.
+  // positions in kv, if the layer has its own.
   virtual void rope_store(Tensor q, Tensor qkv, const HeadShape& shape, Weight q_norm, Weight k_norm,
                           RopeTable rope, const StepPlan& plan, const KvLayer& kv) = 0;
   // Attention with scale 1 over what each row may see (StepPlan).
@@ -134,6 +136,9 @@ class Backend {
                              float eps) = 0;
   // y[i] = x[logit_row[i]].
   virtual void take_rows(Tensor y, Tensor x, const StepPlan& plan) = 0;
+  // y[i] = a[i], then b[logit_row[i]], as y's format: [logit rows, a.cols + b.cols]. a is float32, b float32
+  // or an activation.
+  virtual void join(Tensor y, Tensor a, Tensor b, const StepPlan& plan) = 0;
   // y = cap * tanh(x Wᵀ / cap). cap == 0: no cap.
   virtual void logits(Tensor y, Tensor x, Weight w, float cap) = 0;
   virtual void sync() = 0;

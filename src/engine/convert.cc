@@ -83,7 +83,8 @@ MlxPlan plan_mlx(const SourceModel& source, const ConvertOptions& options, FileT
   std::vector<std::string> plain;
   std::map<std::pair<int, int>, int> votes;
   for (const SourceTensor& t : source.tensors()) {
-    std::string name = mlx_name(t.expected.name);
+    std::string name = source.config().drafter ? published_name(source.config(), t.expected.name)
+                                               : mlx_name(t.expected.name);
     if (!t.is_matrix()) {
       plan.tensors.push_back(opened(std::move(name), t, otherwise, notes));
       continue;
@@ -142,8 +143,9 @@ void write_other_files(const SourceModel& source, const std::string& out) {
     return;
   }
   write_text(out + "/generation_config.json", generation_json_of(source.config()));
-  write_text(out + "/processor_config.json", synth_processor_json());
-  write_text(out + "/tokenizer.json", tokenizer_json(read_tokenizer_of(source)));
+  if (source.config().drafter == std::nullopt)
+    write_text(out + "/processor_config.json", synth_processor_json());
+  if (has_tokenizer(source)) write_text(out + "/tokenizer.json", tokenizer_json(read_tokenizer_of(source)));
   const std::string chat = chat_template_of(source);
   if (!chat.empty()) write_text(out + "/chat_template.jinja", chat);
 }
@@ -167,7 +169,7 @@ WriteReport convert_to_directory(const SourceModel& source, const ConvertOptions
     plan = plan_mlx(source, options, otherwise, notes);
   } else {
     for (const SourceTensor& t : source.tensors())
-      plan.tensors.push_back(opened(t.expected.name, t, otherwise, notes));
+      plan.tensors.push_back(opened(published_name(source.config(), t.expected.name), t, otherwise, notes));
   }
   prepare_directory(options.out);
   WriteReport report;

@@ -32,9 +32,14 @@ int head_dim(const SourceModel& source, bool sliding) {
   return dim;
 }
 
+const char* architecture(const ModelConfig& config) {
+  return config.drafter ? "gemma4-assistant" : "gemma4";
+}
+
 void add_geometry(const SourceModel& source, GgufHeader& out) {
   const ModelConfig& c = source.config();
-  const auto key = [](const char* name) { return std::string("gemma4.") + name; };
+  const std::string prefix = std::string(architecture(c)) + ".";
+  const auto key = [&prefix](const char* name) { return prefix + name; };
   out.number(key("block_count"), u32(static_cast<int64_t>(c.layers.size())));
   out.number(key("context_length"), u32(c.max_context));
   out.number(key("embedding_length"), u32(c.hidden));
@@ -56,12 +61,14 @@ void add_geometry(const SourceModel& source, GgufHeader& out) {
   }
   out.number(key("attention.sliding_window"), u32(c.window));
   out.booleans(key("attention.sliding_window_pattern"), sliding);
-  out.number(key("attention.shared_kv_layers"), 0U);
+  out.number(key("attention.shared_kv_layers"), c.drafter ? u32(static_cast<int64_t>(c.layers.size())) : 0U);
   out.number(key("attention.layer_norm_rms_epsilon"), c.rms_eps);
   out.number(key("embedding_length_per_layer_input"), 0U);
   out.number(key("rope.freq_base"), static_cast<float>(c.rope_full.theta));
   out.number(key("rope.freq_base_swa"), static_cast<float>(c.rope_sliding.theta));
-  out.number(key("final_logit_softcapping"), c.logit_softcap);
+  if (!c.drafter) return out.number(key("final_logit_softcapping"), c.logit_softcap);
+  out.number(key("embedding_length_out"), u32(c.drafter->target_hidden));
+  out.number(key("nextn_predict_layers"), u32(static_cast<int64_t>(c.layers.size())));
 }
 
 void add_sampling(const ModelConfig& c, GgufHeader& out) {
@@ -166,7 +173,10 @@ std::vector<GgufWriter::Entry> GgufPlan::entries() const {
 
 GgufPlan plan_text(const SourceModel& source, uint32_t file_type, const ChooseMatrix& choose) {
   GgufPlan plan;
-  plan.header.text("general.architecture", "gemma4");
+  if (source.config().drafter && source.config().drafter->ordered)
+    throw_error(ErrorKind::kBadRequest,
+                "{}: no GGUF names the tensors of a centroid head (use_ordered_embeddings)", source.path());
+  plan.header.text("general.architecture", architecture(source.config()));
   plan.header.text("general.type", "model");
   plan.header.number("general.file_type", file_type);
   plan.header.number("general.quantization_version", kQuantizationVersion);
@@ -176,7 +186,7 @@ GgufPlan plan_text(const SourceModel& source, uint32_t file_type, const ChooseMa
     plan.header.text("general.name", model_name_of(source));
     add_sampling(source.config(), plan.header);
     add_geometry(source, plan.header);
-    add_tokenizer(source, plan.header);
+    if (has_tokenizer(source)) add_tokenizer(source, plan.header);
   }
   for (const SourceTensor& tensor : source.tensors()) {
     if (is_media(tensor)) continue;

@@ -44,34 +44,35 @@ OrderedJson text_config(const ModelConfig& c) {
                             {"rope_theta", c.rope_full.theta},
                             {"rope_type", "proportional"}};
   rope["sliding_attention"] = {{"rope_theta", c.rope_sliding.theta}, {"rope_type", "default"}};
-  OrderedJson text = {{"model_type", "gemma4_unified_text"},
-                      {"hidden_size", c.hidden},
-                      {"num_hidden_layers", c.layers.size()},
-                      {"intermediate_size", c.intermediate},
-                      {"num_attention_heads", c.q_heads},
-                      {"num_key_value_heads", plain.kv_heads},
-                      {"num_global_key_value_heads", full.kv_heads},
-                      {"head_dim", plain.head_dim},
-                      {"global_head_dim", full.head_dim},
-                      {"attention_k_eq_v", v_is_k},
-                      {"attention_bias", false},
-                      {"sliding_window", c.window},
-                      {"layer_types", types},
-                      {"rope_parameters", rope},
-                      {"rms_norm_eps", shortest(c.rms_eps)},
-                      {"hidden_activation", "gelu_pytorch_tanh"},
-                      {"final_logit_softcapping", shortest(c.logit_softcap)},
-                      {"vocab_size", c.vocab},
-                      {"max_position_embeddings", c.max_context},
-                      {"use_bidirectional_attention", "vision"},
-                      {"num_kv_shared_layers", 0},
-                      {"hidden_size_per_layer_input", 0},
-                      {"use_double_wide_mlp", false},
-                      {"enable_moe_block", false},
-                      {"tie_word_embeddings", true},
-                      {"pad_token_id", c.pad},
-                      {"eos_token_id", c.end_tokens.empty() ? 1 : c.end_tokens.front()},
-                      {"bos_token_id", c.bos}};
+  OrderedJson text = {
+      {"model_type", "gemma4_unified_text"},
+      {"hidden_size", c.hidden},
+      {"num_hidden_layers", c.layers.size()},
+      {"intermediate_size", c.intermediate},
+      {"num_attention_heads", c.q_heads},
+      {"num_key_value_heads", plain.kv_heads},
+      {"num_global_key_value_heads", full.kv_heads},
+      {"head_dim", plain.head_dim},
+      {"global_head_dim", full.head_dim},
+      {"attention_k_eq_v", v_is_k},
+      {"attention_bias", false},
+      {"sliding_window", c.window},
+      {"layer_types", types},
+      {"rope_parameters", rope},
+      {"rms_norm_eps", shortest(c.rms_eps)},
+      {"hidden_activation", "gelu_pytorch_tanh"},
+      {"final_logit_softcapping", c.drafter ? OrderedJson(nullptr) : OrderedJson(shortest(c.logit_softcap))},
+      {"vocab_size", c.vocab},
+      {"max_position_embeddings", c.max_context},
+      {"use_bidirectional_attention", "vision"},
+      {"num_kv_shared_layers", c.drafter ? c.layers.size() : 0},
+      {"hidden_size_per_layer_input", 0},
+      {"use_double_wide_mlp", false},
+      {"enable_moe_block", false},
+      {"tie_word_embeddings", true},
+      {"pad_token_id", c.pad},
+      {"eos_token_id", c.end_tokens.empty() ? 1 : c.end_tokens.front()},
+      {"bos_token_id", c.bos}};
   if (!per_layer.empty()) text["per_layer_config"] = per_layer;
   return text;
 }
@@ -79,10 +80,13 @@ OrderedJson text_config(const ModelConfig& c) {
 }  // namespace
 
 std::string config_json_of(const ModelConfig& c) {
-  OrderedJson config = {{"architectures", {"Gemma4UnifiedForConditionalGeneration"}},
-                        {"model_type", "gemma4_unified"},
-                        {"dtype", "bfloat16"},
-                        {"tie_word_embeddings", true}};
+  const bool drafter = c.drafter.has_value();
+  OrderedJson config = {
+      {"architectures",
+       {drafter ? "Gemma4UnifiedAssistantForCausalLM" : "Gemma4UnifiedForConditionalGeneration"}},
+      {"model_type", drafter ? "gemma4_unified_assistant" : "gemma4_unified"},
+      {"dtype", "bfloat16"},
+      {"tie_word_embeddings", true}};
   const auto id = [&](const char* key, int value) {
     if (value >= 0) config[key] = value;
   };
@@ -93,6 +97,14 @@ std::string config_json_of(const ModelConfig& c) {
   id("eoi_token_id", c.image_end);
   id("boa_token_id", c.audio_begin);
   id("eoa_token_index", c.audio_end);
+  if (drafter) {
+    config["backbone_hidden_size"] = c.drafter->target_hidden;
+    config["use_ordered_embeddings"] = c.drafter->ordered;
+    if (c.drafter->ordered) {
+      config["num_centroids"] = c.drafter->centroids;
+      config["centroid_intermediate_top_k"] = c.drafter->best_centroids;
+    }
+  }
   config["text_config"] = text_config(c);
   if (c.mm_embed > 0)
     config["vision_config"] = {{"model_type", "gemma4_unified_vision"},

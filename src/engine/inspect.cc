@@ -84,6 +84,7 @@ void count(const ExpectedTensor& expected, int64_t parameters, ModelInfo& info) 
       info.layers[static_cast<size_t>(expected.layer)].parameters += parameters;
       break;
     case TensorBlock::kFinalNorm:
+    case TensorBlock::kDrafter:
       break;
     case TensorBlock::kVision:
       info.vision_parameters += parameters;
@@ -108,6 +109,7 @@ int64_t ModelInfo::kv_bytes(int64_t context_tokens, int chunk_tokens, const std:
   const KvType type = kv_type(kv.empty() ? default_kv : kv);
   const int64_t step = std::max<int64_t>(chunk_tokens, kMaxVisionBlock);
   int64_t bytes = 0;
+  if (drafts_for_hidden > 0) return 0;  // it reads the model's
   for (const LayerInfo& layer : layers) {
     const int64_t rows = layer.sliding ? std::min(context_tokens, window - 1 + step) : context_tokens;
     bytes += 2 * rows * layer.kv_heads * kv_block_bytes(type, layer.head_dim) / kKvBlock;  // K and V
@@ -131,6 +133,7 @@ ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& sto
   info.mm_embed = config.mm_embed;
   info.audio_samples_per_token = config.audio_samples_per_token;
   info.logit_softcap = config.logit_softcap;
+  if (config.drafter) info.drafts_for_hidden = config.drafter->target_hidden;
   for (const LayerConfig& layer : config.layers)
     info.layers.push_back({layer.sliding, config.q_heads, layer.kv_heads, layer.head_dim, layer.v_is_k, 0});
 
@@ -171,7 +174,7 @@ ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& sto
 }
 
 ModelInfo inspect_model(const std::string& path, const std::string& mmproj_path) {
-  const ModelSource source = open_model(path, mmproj_path);
+  const ModelSource source = open_any(path, mmproj_path);
   ModelInfo info = model_info(source.config, source.store, source.tokenizer ? &*source.tokenizer : nullptr);
   info.mmproj = source.mmproj;
   info.note = source.note;

@@ -53,6 +53,7 @@ void check_directory(const std::string& path) {
 ModelSource open_gguf_model(const std::string& path, const std::string& mmproj) {
   TensorStore store = TensorStore::open_gguf(path, mmproj);
   ModelConfig config = as_stored(ModelConfig::load_gguf(store), store);
+  if (config.drafter) return {std::move(store), std::move(config), std::nullopt, "", ""};
   Tokenizer tokenizer = gguf_tokenizer(*store.gguf());
   return {std::move(store), std::move(config), std::move(tokenizer), mmproj, ""};
 }
@@ -66,9 +67,29 @@ ModelSource open_directory_model(const std::string& path) {
   return {std::move(store), std::move(config), std::move(tokenizer), "", ""};
 }
 
+bool is_drafter_file(const std::string& path) {
+  return is_drafter_architecture(
+      TensorStore::open_gguf(path, "").gguf()->text_or("general.architecture", ""));
+}
+
 }  // namespace
 
 ModelSource open_model(const std::string& path, const std::string& mmproj) {
+  ModelSource source = open_any(path, mmproj);
+  if (source.config.drafter)
+    throw_error(ErrorKind::kBadModel,
+                "{}: this is a drafter: name the model itself, and this with --draft-model", path);
+  return source;
+}
+
+ModelSource open_drafter(const std::string& path) {
+  ModelSource source = open_any(path, "");
+  if (!source.config.drafter)
+    throw_error(ErrorKind::kBadModel, "{}: this is a model, not a drafter (gemma4_unified_assistant)", path);
+  return source;
+}
+
+ModelSource open_any(const std::string& path, const std::string& mmproj) {
   if (!is_gguf_path(path)) {
     if (!mmproj.empty())
       throw_error(
@@ -79,7 +100,7 @@ ModelSource open_model(const std::string& path, const std::string& mmproj) {
     return open_directory_model(path);
   }
   if (!mmproj.empty()) return open_gguf_model(path, mmproj);
-  const MmprojChoice choice = choose_mmproj(path);
+  const MmprojChoice choice = is_drafter_file(path) ? MmprojChoice{} : choose_mmproj(path);
   std::string note = choice.note;
   try {
     ModelSource source = open_gguf_model(path, choice.path);

@@ -18,9 +18,15 @@ struct ModelSource {
   std::string note;                    // about an mmproj that was not used; "" for none
 };
 
-/// `mmproj`: "" looks for one beside a GGUF (choose_mmproj). Throws Error(kIo | kBadModel),
-/// Error(kBadRequest) for an mmproj with a directory.
+/// `mmproj`: "" looks for one beside a GGUF (choose_mmproj). Throws Error(kIo | kBadModel), also for a
+/// drafter, Error(kBadRequest) for an mmproj with a directory.
 ModelSource open_model(const std::string& path, const std::string& mmproj);
+/// A model or a drafter.
+ModelSource open_any(const std::string& path, const std::string& mmproj);
+
+/// A drafter: a directory (gemma4_unified_assistant) or a GGUF file (gemma4-assistant). Throws Error(kIo |
+/// kBadModel).
+ModelSource open_drafter(const std::string& path);
 
 /// The geometry only: of a directory config.json and the like, of a GGUF the headers. Throws as above.
 ModelConfig read_config(const std::string& path);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/quantize_parts.h"
+#include "engine/source_files.h"
 #include "format/blocks.h"
 
 namespace tessera {
@@ -107,6 +108,9 @@ WriteReport quantize(const QuantizeOptions& options) {
   WriteReport report = write_gguf("quantize", source, text, media,
                                   {options.out, options.mmproj_out, options.threads, options.on_progress});
   report.notes = notes.texts();
+  if (!has_tokenizer(source))
+    report.notes.push_back(
+        "no tokenizer.json beside the drafter, so the file has no vocabulary: other programs may want one");
   if (!source.note().empty()) report.notes.push_back(source.note());
   return report;
 }

@@ -14,6 +14,12 @@ constexpr int64_t kMaxTemplateBytes = int64_t{16} << 20;
 
 }  // namespace
 
+bool has_tokenizer(const SourceModel& source) {
+  if (!source.config().drafter) return true;
+  return source.is_gguf() ? source.store().gguf()->has("tokenizer.ggml.tokens")
+                          : file_exists(source.path() + "/tokenizer.json");
+}
+
 std::string chat_template_of(const SourceModel& source) {
   if (source.is_gguf()) return source.store().gguf()->text_or("tokenizer.chat_template", "");
   const std::string plain = source.path() + "/chat_template.jinja",

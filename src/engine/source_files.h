@@ -8,6 +8,8 @@ namespace tessera {
 
 struct TokenizerFile;  // text/tokenizer_file.h
 
+/// Whether there is one: a drafter may come without, its model has it.
+bool has_tokenizer(const SourceModel& source);
 /// Of tokenizer.json or of the metadata. Throws Error(kIo | kBadModel).
 TokenizerFile read_tokenizer_of(const SourceModel& source);
 

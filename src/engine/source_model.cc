@@ -80,7 +80,7 @@ void SourceTensor::read_quant(int64_t row, const QuantRow& out) const {
 }
 
 SourceModel::SourceModel(const std::string& path, const std::string& mmproj) : path_(path) {
-  ModelSource opened = open_model(path, mmproj);
+  ModelSource opened = open_any(path, mmproj);
   store_ = std::move(opened.store);
   config_ = std::move(opened.config);
   note_ = std::move(opened.note);

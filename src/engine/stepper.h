@@ -26,6 +26,7 @@ class Stepper {
   std::vector<float> logits() const;
   /// Rows [begin, end) in chunks of the engine's options, with the logits of the last row.
   void prefill(int64_t begin, int64_t end);
+  const std::vector<KvLayer>& kv() const { return kv_.layers(); }
   /// Whether the KV cache still has what a row at `position` sees.
   bool holds(int64_t position) const {
     KvSlot slot;

@@ -19,6 +19,7 @@ namespace {
 constexpr int64_t kShardBytes = 5'000'000'000;        // one file up to here, as most conversions are cut
 constexpr int64_t kBlockElements = int64_t{1} << 24;  // computed, then written: 32 MiB
 constexpr int64_t kItemElements = int64_t{1} << 18;   // of one thread at a time
+constexpr int kDrafterLayers = 4;
 
 int64_t elements_of(const ExpectedTensor& tensor) {
   int64_t n = 1;
@@ -93,7 +94,8 @@ class WeightWriter {
 
  private:
   void write_tensor(SafetensorsWriter& file, const ExpectedTensor& tensor) {
-    const SynthLaw law = synth_law(tensor.name, tensor.shape.back(), options_.layers);
+    const SynthLaw law =
+        synth_law(tensor.name, tensor.shape.back(), options_.assistant ? kDrafterLayers : options_.layers);
     const uint64_t seed = synth_seed(tensor.name);
     const int64_t elements = elements_of(tensor);
     for (int64_t first = 0; first < elements; first += kBlockElements) {
@@ -125,12 +127,15 @@ void synthesize(const SynthOptions& options) {
                 options.threads);
   prepare_directory(options.directory);
   const std::string prefix = options.directory + "/";
-  write_text(prefix + "config.json", synth_config_json(options.tiny, options.layers));
+  write_text(prefix + "config.json", options.assistant ? synth_drafter_json(options.tiny)
+                                                       : synth_config_json(options.tiny, options.layers));
   write_text(prefix + "generation_config.json", synth_generation_json(options.tiny));
-  write_text(prefix + "processor_config.json", synth_processor_json());
+  if (!options.assistant) write_text(prefix + "processor_config.json", synth_processor_json());
   write_text(prefix + "tokenizer.json", synth_tokenizer_json(options.tiny));
 
-  const std::vector<ExpectedTensor> tensors = expected_tensors(ModelConfig::load(options.directory));
+  const ModelConfig config = ModelConfig::load(options.directory);
+  std::vector<ExpectedTensor> tensors = expected_tensors(config);
+  for (ExpectedTensor& tensor : tensors) tensor.name = published_name(config, tensor.name);
   int64_t elements = 0;
   for (const ExpectedTensor& tensor : tensors) elements += elements_of(tensor);
   check_free_space(options.directory, 2 * elements);

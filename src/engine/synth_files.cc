@@ -34,6 +34,18 @@ ModelConfig synth_config(bool tiny, int layers) {
   return c;
 }
 
+/// The 12B's drafter (docs/spec/mtp.md §1), or one for the small test checkpoint.
+ModelConfig synth_drafter_config(bool tiny) {
+  ModelConfig c = synth_config(tiny, 6);
+  c.drafter = DrafterConfig{.target_hidden = c.hidden};
+  c.hidden = tiny ? 48 : 1024;
+  c.intermediate = tiny ? 96 : 8192;
+  c.logit_softcap = 0;
+  c.layers.erase(c.layers.begin(), c.layers.begin() + 2);
+  c.mm_embed = c.audio_samples_per_token = 0;
+  return c;
+}
+
 OrderedJson image_processor(const char* class_name, const char* type_key, int max_soft_tokens) {
   return {{type_key, class_name},
           {"do_convert_rgb", true},
@@ -52,6 +64,10 @@ OrderedJson image_processor(const char* class_name, const char* type_key, int ma
 
 std::string synth_config_json(bool tiny, int layers) {
   return config_json_of(synth_config(tiny, layers));
+}
+
+std::string synth_drafter_json(bool tiny) {
+  return config_json_of(synth_drafter_config(tiny));
 }
 
 std::string synth_generation_json(bool tiny) {

@@ -8,6 +8,8 @@ namespace tessera {
 /// The 12B's geometry, or that of the small test checkpoint, with `layers` decoder layers. config.json's
 /// text.
 std::string synth_config_json(bool tiny, int layers);
+/// Of the drafter that goes with it.
+std::string synth_drafter_json(bool tiny);
 /// Nothing suppressed: the reference outputs of synthetic checkpoints suppress nothing.
 std::string synth_generation_json(bool tiny);
 std::string synth_processor_json();

@@ -63,6 +63,7 @@ class TapBackend final : public Backend {
     on_state_(layer, layer == layers_ ? h : x);
   }
   void take_rows(Tensor y, Tensor x, const StepPlan& plan) override { inner_.take_rows(y, x, plan); }
+  void join(Tensor y, Tensor a, Tensor b, const StepPlan& plan) override { inner_.join(y, a, b, plan); }
   void logits(Tensor y, Tensor x, Weight w, float cap) override { inner_.logits(y, x, w, cap); }
   void sync() override { inner_.sync(); }
   int64_t weight_bytes() const override { return inner_.weight_bytes(); }

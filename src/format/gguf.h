@@ -95,6 +95,9 @@ struct GgufFile {
 /// outside the file, unaligned or overlapping. Takes memory in proportion to what the file really holds.
 GgufFile parse_gguf(std::span<const uint8_t> file, const std::string& path);
 
+/// "gemma4-assistant"; some converters write an underscore.
+bool is_drafter_architecture(std::string_view name);
+
 /// "GGUF" at the start of the file at `path`, or a name that ends in .gguf. False for a directory.
 bool is_gguf_path(const std::string& path);
 

@@ -14,6 +14,8 @@ struct NameRow {
 constexpr NameRow kModules[] = {
     {"token_embd.weight", "model.language_model.embed_tokens.weight"},
     {"output_norm.weight", "model.language_model.norm.weight"},
+    {"nextn.pre_projection.weight", "pre_projection.weight"},
+    {"nextn.post_projection.weight", "post_projection.weight"},
     {"v.patch_embd.weight", "model.vision_embedder.patch_dense.weight"},
     {"v.patch_embd.bias", "model.vision_embedder.patch_dense.bias"},
     {"v.patch_norm.1.weight", "model.vision_embedder.patch_ln1.weight"},

@@ -46,8 +46,13 @@ void expect_architecture(const GgufMetadata& file, const std::string& wanted, co
   std::string advice = remedy;
   if (wanted == "gemma4" && found == "clip")
     advice = "this is an mmproj: name the model, and this with --mmproj";
-  if (wanted == "gemma4" && found == "gemma4-assistant") advice = "this is a drafter: name the model itself";
   file.refuse(kKey, fmt::format("\"{}\"; {}", wanted, advice));
+}
+
+/// The model or its drafter.
+void expect_text(const GgufMetadata& file) {
+  if (!is_drafter_architecture(file.text_or("general.architecture", "")))
+    expect_architecture(file, "gemma4", "this engine runs Gemma 4 12B Unified only");
 }
 
 bool same_rows(const FileTensor& a, const FileTensor& b) {
@@ -63,6 +68,10 @@ bool same_rows(const FileTensor& a, const FileTensor& b) {
 }
 
 }  // namespace
+
+bool is_drafter_architecture(std::string_view name) {
+  return name == "gemma4-assistant" || name == "gemma4_assistant";
+}
 
 std::shared_ptr<GgufMetadata> TensorStore::add_gguf(const std::string& path) {
   auto map = std::make_unique<FileMap>(path);
@@ -125,7 +134,7 @@ void TensorStore::drop_copy_of_embedding() {
 TensorStore TensorStore::open_gguf(const std::string& path, const std::string& mmproj) {
   TensorStore store;
   store.add_gguf_parts(path);
-  expect_architecture(*store.gguf_, "gemma4", "this engine runs Gemma 4 12B Unified only");
+  expect_text(*store.gguf_);
   store.drop_copy_of_embedding();
   if (mmproj.empty()) return store;
   // Looked at by itself first: the text of another model would be told of as tensors that are there twice.

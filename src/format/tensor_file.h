@@ -82,8 +82,9 @@ class TensorStore {
   static TensorStore open_file(const std::string& path);
   /// A GGUF model: `path` is its file, or any of the parts of a split one (-00001-of-00003.gguf), which must
   /// all be beside it; `mmproj`: the file with its vision and audio tensors, or "". Shapes and names become
-  /// the published ones. Throws as above, also for a file of another architecture than "gemma4" ("clip"). An
-  /// output.weight that is a copy of the embedding is left out (64 rows are compared); any other is refused.
+  /// the published ones. Throws as above, also for a file of another architecture than "gemma4" or its
+  /// drafter's ("clip"). An output.weight that is a copy of the embedding is left out (64 rows are compared);
+  /// any other is refused.
   static TensorStore open_gguf(const std::string& path, const std::string& mmproj);
 
   /// nullptr when absent. `canonical`: see canonical_name. Throws Error(kBadModel) for a tensor whose type

@@ -2,6 +2,7 @@
 // packed.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/file_map.h"
@@ -19,7 +20,11 @@ class Binder {
  public:
   Binder(const ModelConfig& config, const TensorStore& store, Backend& backend,
          const std::function<void(double)>& progress)
-      : config_(as_stored(config, store)), store_(store), backend_(backend), progress_(progress) {
+      : config_(as_stored(config, store)),
+        store_(store),
+        backend_(backend),
+        progress_(progress),
+        bytes_before_(backend.weight_bytes()) {
     for (const ExpectedTensor& e : expected_tensors(config_)) expected_.emplace(e.name, e.shape);
     for (const auto& [name, tensor] : store.tensors())
       total_bytes_ += static_cast<int64_t>(tensor.bytes.size());
@@ -33,7 +38,8 @@ class Binder {
     const Weight final_norm = plain("model.language_model.norm.weight");
     for (size_t i = 0; i < m.layers.size(); ++i)
       m.layers[i].next_norm = i + 1 < m.layers.size() ? m.layers[i + 1].attn_norm : final_norm;
-    m.text_bytes = backend_.weight_bytes();
+    if (config_.drafter) m.draft = draft_head();
+    m.text_bytes = backend_.weight_bytes() - bytes_before_;
     if (config_.mm_embed > 0) m.vision = vision();
     if (config_.audio_samples_per_token > 0)
       m.audio_projection = media_matrix("model.embed_audio.embedding_projection.weight");
@@ -52,15 +58,18 @@ class Binder {
                .kv_heads = c.kv_heads,
                .head_dim = c.head_dim,
                .v_is_k = c.v_is_k,
-               .window = c.sliding ? config_.window : 0,
-               .norm_eps = config_.rms_eps};
+               // A drafter's rows see one position more (docs/spec/mtp.md §4).
+               .window = c.sliding ? config_.window + (config_.drafter ? 1 : 0) : 0,
+               .norm_eps = config_.rms_eps,
+               .own_kv = !config_.drafter};
     l.rope = rope_index(m, c.sliding, c.head_dim);
     l.attn_norm = plain(name("input_layernorm.weight"));
-    std::vector<std::string> qkv = {name("self_attn.q_proj.weight"), name("self_attn.k_proj.weight")};
-    if (!c.v_is_k) qkv.push_back(name("self_attn.v_proj.weight"));
+    std::vector<std::string> qkv = {name("self_attn.q_proj.weight")};
+    if (l.shape.own_kv) qkv.push_back(name("self_attn.k_proj.weight"));
+    if (l.shape.own_kv && !c.v_is_k) qkv.push_back(name("self_attn.v_proj.weight"));
     l.w_qkv = matrix(qkv);
     l.q_norm = plain(name("self_attn.q_norm.weight"));
-    l.k_norm = plain(name("self_attn.k_norm.weight"));
+    if (l.shape.own_kv) l.k_norm = plain(name("self_attn.k_norm.weight"));
     l.w_o = matrix({name("self_attn.o_proj.weight")});
     l.post_attn_norm = plain(name("post_attention_layernorm.weight"));
     l.ffn_norm = plain(name("pre_feedforward_layernorm.weight"));
@@ -69,6 +78,28 @@ class Binder {
     l.post_ffn_norm = plain(name("post_feedforward_layernorm.weight"));
     read_rows_f32(find(name("layer_scalar")), 0, 1, &l.scale);
     return l;
+  }
+
+  DraftHead draft_head() {
+    DraftHead d;
+    d.pre_projection = matrix({"pre_projection.weight"});
+    d.post_projection = matrix({"post_projection.weight"});
+    if (!config_.drafter->ordered) return d;
+    d.centroids = matrix({"masked_embedding.centroids.weight"});
+    const FileTensor& order = find("masked_embedding.token_ordering");
+    if (order.type != FileType::kI64)
+      throw_error(ErrorKind::kBadModel, "{}: {} has type {}, expected I64", order.file, order.name,
+                  to_string(order.type));
+    d.token_ordering.resize(static_cast<size_t>(config_.vocab));
+    for (size_t i = 0; i < d.token_ordering.size(); ++i) {
+      int64_t id = 0;
+      std::memcpy(&id, order.bytes.data() + i * sizeof id, sizeof id);
+      if (id < 0 || id >= config_.vocab)
+        throw_error(ErrorKind::kBadModel, "{}: {}[{}] is {}, expected an id below {}", order.file, order.name,
+                    i, id, config_.vocab);
+      d.token_ordering[i] = static_cast<int32_t>(id);
+    }
+    return d;
   }
 
   VisionPath vision() {
@@ -199,6 +230,7 @@ class Binder {
   const std::function<void(double)>& progress_;
   std::map<std::string, std::vector<int64_t>> expected_;
   std::map<std::pair<bool, int>, int> ropes_;
+  const int64_t bytes_before_;  // of a model bound before this one
   int64_t total_bytes_ = 0, done_bytes_ = 0;
 };
 

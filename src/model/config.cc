@@ -90,6 +90,29 @@ void read_generation(const std::optional<JsonFields>& file, const JsonFields& to
   if (!file->boolean_or("do_sample", true)) config.temperature = 0;  // greedy
 }
 
+DrafterConfig read_drafter(const JsonFields& top) {
+  DrafterConfig drafter;
+  drafter.target_hidden = static_cast<int>(top.integer("backbone_hidden_size", 1, kMaxHidden));
+  drafter.ordered = top.boolean_or("use_ordered_embeddings", false);
+  if (drafter.ordered) {
+    drafter.centroids = static_cast<int>(top.integer("num_centroids", 1, kMaxVocab));
+    drafter.best_centroids =
+        static_cast<int>(top.integer("centroid_intermediate_top_k", 1, drafter.centroids));
+  }
+  return drafter;
+}
+
+/// Every layer reads K and V of another model.
+void check_drafter(const JsonFields& text, const JsonFields& top, const ModelConfig& config) {
+  const auto layers = static_cast<int64_t>(config.layers.size());
+  const int64_t shared = text.integer_or("num_kv_shared_layers", 0, 0, kMaxLayers);
+  if (shared != 0 && shared != layers)
+    text.refuse("num_kv_shared_layers",
+                fmt::format("{}: no layer of a drafter has K and V of its own", layers));
+  if (config.drafter->ordered && config.vocab % config.drafter->centroids != 0)
+    top.refuse("num_centroids", fmt::format("a divisor of the vocabulary of {}", config.vocab));
+}
+
 int read_budget(const std::optional<JsonFields>& processor, const char* key, int absent) {
   if (!processor) return absent;
   const auto budget = static_cast<int>(processor->integer_or(key, absent, 1, 65536));
@@ -125,13 +148,16 @@ ModelConfig ModelConfig::load(const std::string& directory) {
   const JsonFields top(json, path, "");
   const std::string type = top.text_or("model_type", "");
   const bool text_only = type == "gemma4_unified_text";
-  if (type != "gemma4_unified" && !text_only)
+  const bool drafter = type == "gemma4_unified_assistant";
+  if (type != "gemma4_unified" && !text_only && !drafter)
     top.refuse("model_type",
                "\"gemma4_unified\" or \"gemma4_unified_text\": this engine runs Gemma 4 Unified only");
+  if (drafter) config.drafter = read_drafter(top);
   if (!top.boolean_or("tie_word_embeddings", true)) top.refuse("tie_word_embeddings", "true");
   if (!text_only && !top.has("text_config")) top.refuse("text_config", "an object");
   const JsonFields text = text_only ? top : *top.object("text_config");
   read_text_config(text, config);
+  if (drafter) check_drafter(text, top, config);
 
   const auto vision = text_only ? std::nullopt : top.object("vision_config");
   const auto audio = text_only ? std::nullopt : top.object("audio_config");

@@ -3,6 +3,7 @@
 // GGUF's metadata.
 // Every value is checked; what a file leaves out is derived or has the published default.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,14 @@ struct LayerConfig {
   bool sliding = true;
   int kv_heads = 0, head_dim = 0;
   bool v_is_k = false;  // what the config says; the tensor list decides (bind)
+};
+
+/// What a drafter has beside its layers (docs/spec/mtp.md §1, §6).
+struct DrafterConfig {
+  int target_hidden = 0;  // width of the model that it drafts for
+  // Centroid head: only the tokens of the best clusters get a logit of their own.
+  bool ordered = false;
+  int centroids = 0, best_centroids = 0;
 };
 
 struct ModelConfig {
@@ -46,6 +55,8 @@ struct ModelConfig {
   int image_budget = 280, video_budget = 70, video_frames = 32;
   float temperature = 1.0F, top_p = 0.95F;
   int top_k = 64;
+
+  std::optional<DrafterConfig> drafter;  // of a drafter: its layers have no K and V of their own
 
   /// Throws Error(kIo | kBadModel) naming file, key, found, expected.
   static ModelConfig load(const std::string& directory);

@@ -11,71 +11,72 @@
 namespace tessera {
 namespace {
 
-constexpr const char* kPrefix = "gemma4.";
-
-std::string key(const char* name) {
-  return std::string(kPrefix) + name;
+/// "gemma4.block_count", "gemma4-assistant.block_count".
+std::string key(const GgufMetadata& file, const char* name) {
+  return file.text_or("general.architecture", "") + "." + name;
 }
 
 /// Features of sibling models. Computing such a model without them would give plausible nonsense.
-void refuse_unsupported(const GgufMetadata& file) {
+void refuse_unsupported(const GgufMetadata& file, bool drafter) {
   const auto absent_or_0 = [&](const char* name, const char* feature) {
-    if (file.number_or(key(name), 0, -1e18, 1e18) != 0)
-      file.refuse(key(name),
+    if (file.number_or(key(file, name), 0, -1e18, 1e18) != 0)
+      file.refuse(key(file, name),
                   fmt::format("0: this engine runs the dense 12B Unified model, without {}", feature));
   };
-  absent_or_0("attention.shared_kv_layers", "KV sharing between layers");
+  if (!drafter) absent_or_0("attention.shared_kv_layers", "KV sharing between layers");
   absent_or_0("embedding_length_per_layer_input", "per-layer embeddings");
   absent_or_0("expert_count", "mixture of experts");
   absent_or_0("expert_feed_forward_length", "mixture of experts");
   absent_or_0("attn_logit_softcapping", "a softcap of attention scores");
-  if (file.text_or(key("rope.scaling.type"), "none") != "none")
-    file.refuse(key("rope.scaling.type"),
+  if (file.text_or(key(file, "rope.scaling.type"), "none") != "none")
+    file.refuse(key(file, "rope.scaling.type"),
                 "\"none\": this engine runs the published model, without rope scaling");
 }
 
 /// One value for each layer: an array of them, or one for all. Throws when absent.
 std::vector<int64_t> per_layer(const GgufMetadata& file, const char* name, size_t layers, int64_t max) {
-  const std::string k = key(name);
+  const std::string k = key(file, name);
   auto values = file.integers(k, 1, max, kMaxLayers);
   if (!values) file.refuse(k, fmt::format("an integer or an array of {}, one for each layer", layers));
   if (values->size() == 1) values->resize(layers, values->front());
   if (values->size() != layers)
-    file.refuse(k, fmt::format("an array of {}, one for each of {}", layers, key("block_count")));
+    file.refuse(k, fmt::format("an array of {}, one for each of {}", layers, key(file, "block_count")));
   return *values;
 }
 
 int64_t same_for_all(const GgufMetadata& file, const char* name, size_t layers, int64_t max) {
   const auto values = per_layer(file, name, layers, max);
   if (std::any_of(values.begin(), values.end(), [&](int64_t v) { return v != values.front(); }))
-    file.refuse(key(name), "the same value for every layer, as in the 12B Unified model");
+    file.refuse(key(file, name), "the same value for every layer, as in the 12B Unified model");
   return values.front();
 }
 
 /// S,S,S,S,S,F repeated when the key is absent.
 std::vector<int64_t> read_pattern(const GgufMetadata& file, size_t layers) {
-  const std::string k = key("attention.sliding_window_pattern");
+  const std::string k = key(file, "attention.sliding_window_pattern");
   auto sliding = file.integers(k, 0, 1, kMaxLayers);
   if (!sliding) {
     sliding.emplace();
     for (size_t i = 0; i < layers; ++i) sliding->push_back(i % 6 != 5 ? 1 : 0);
   }
   if (sliding->size() != layers)
-    file.refuse(k, fmt::format("an array of {} booleans, one for each of {}", layers, key("block_count")));
+    file.refuse(k,
+                fmt::format("an array of {} booleans, one for each of {}", layers, key(file, "block_count")));
   return *sliding;
 }
 
 /// K's and V's width of one kind of layer, which rope turns as a whole.
 int read_head_dim(const GgufMetadata& file, const std::string& suffix) {
-  const auto dim = file.integer(key(("attention.key_length" + suffix).c_str()), 2, kMaxHeadDim);
+  const auto dim = file.integer(key(file, ("attention.key_length" + suffix).c_str()), 2, kMaxHeadDim);
   for (const std::string& other : {"attention.value_length" + suffix, "rope.dimension_count" + suffix})
-    if (file.integer_or(key(other.c_str()), dim, 0, INT32_MAX) != dim)
-      file.refuse(key(other.c_str()), fmt::format("{}, as {}attention.key_length{}", dim, kPrefix, suffix));
+    if (file.integer_or(key(file, other.c_str()), dim, 0, INT32_MAX) != dim)
+      file.refuse(key(file, other.c_str()),
+                  fmt::format("{}, as {}", dim, key(file, ("attention.key_length" + suffix).c_str())));
   return static_cast<int>(dim);
 }
 
 void read_layers(const GgufMetadata& file, ModelConfig& config) {
-  const auto layers = static_cast<size_t>(file.integer(key("block_count"), 1, kMaxLayers));
+  const auto layers = static_cast<size_t>(file.integer(key(file, "block_count"), 1, kMaxLayers));
   const auto sliding = read_pattern(file, layers);
   const auto kv_heads = per_layer(file, "attention.head_count_kv", layers, kMaxHeads);
   config.q_heads = static_cast<int>(same_for_all(file, "attention.head_count", layers, kMaxHeads));
@@ -94,6 +95,7 @@ void read_layers(const GgufMetadata& file, ModelConfig& config) {
 /// rope_freqs holds what the full layers' frequencies are divided by: 1 for the share that turns, 1e30 for
 /// the rest.
 double read_rotary_fraction(const TensorStore& store, const ModelConfig& config) {
+  const GgufMetadata& file = *store.gguf();
   const auto full = std::find_if(config.layers.begin(), config.layers.end(),
                                  [](const LayerConfig& layer) { return !layer.sliding; });
   if (full == config.layers.end()) return RopeConfig{}.rotary_fraction;
@@ -106,7 +108,7 @@ double read_rotary_fraction(const TensorStore& store, const ModelConfig& config)
                 config.path, pairs);
   if (t->shape != std::vector{pairs})
     throw_error(ErrorKind::kBadModel, "{}: rope_freqs.weight is {}, expected [{}], half of {}", t->file,
-                t->shape_text(), pairs, key("attention.key_length"));
+                t->shape_text(), pairs, key(file, "attention.key_length"));
   std::vector<float> divisors(static_cast<size_t>(pairs));
   read_rows_f32(*t, 0, 1, divisors.data());
   const auto rest = std::find_if(divisors.begin(), divisors.end(), [](float d) { return d != 1; });
@@ -125,18 +127,39 @@ double read_rotary_fraction(const TensorStore& store, const ModelConfig& config)
 }
 
 void read_text(const GgufMetadata& file, const TensorStore& store, ModelConfig& config) {
-  refuse_unsupported(file);
-  config.hidden = static_cast<int>(file.integer(key("embedding_length"), 1, kMaxHidden));
-  config.max_context = static_cast<int>(file.integer_or(key("context_length"), 262144, 1, kMaxContext));
-  config.window = static_cast<int>(file.integer_or(key("attention.sliding_window"), 1024, 1, kMaxContext));
+  refuse_unsupported(file, config.drafter.has_value());
+  config.hidden = static_cast<int>(file.integer(key(file, "embedding_length"), 1, kMaxHidden));
+  config.max_context = static_cast<int>(file.integer_or(key(file, "context_length"), 262144, 1, kMaxContext));
+  config.window =
+      static_cast<int>(file.integer_or(key(file, "attention.sliding_window"), 1024, 1, kMaxContext));
   config.rms_eps =
-      static_cast<float>(file.number_or(key("attention.layer_norm_rms_epsilon"), 1e-6, 1e-12, 1e-2));
-  config.logit_softcap = static_cast<float>(file.number_or(key("final_logit_softcapping"), 30, 0, 1e6));
+      static_cast<float>(file.number_or(key(file, "attention.layer_norm_rms_epsilon"), 1e-6, 1e-12, 1e-2));
+  config.logit_softcap = static_cast<float>(
+      file.number_or(key(file, "final_logit_softcapping"), config.drafter ? 0 : 30, 0, 1e6));
   config.embed_scale = embed_scale_of(config.hidden);
   read_layers(file, config);
-  config.rope_sliding = {file.number_or(key("rope.freq_base_swa"), 10000, 1, 1e12), 1.0};
-  config.rope_full = {file.number_or(key("rope.freq_base"), 1000000, 1, 1e12),
+  config.rope_sliding = {file.number_or(key(file, "rope.freq_base_swa"), 10000, 1, 1e12), 1.0};
+  config.rope_full = {file.number_or(key(file, "rope.freq_base"), 1000000, 1, 1e12),
                       read_rotary_fraction(store, config)};
+}
+
+DrafterConfig read_drafter(const GgufMetadata& file) {
+  if (file.boolean_or(key(file, "use_ordered_embeddings"), false))
+    file.refuse(key(file, "use_ordered_embeddings"), "false: no GGUF names the centroids' tensors");
+  return {.target_hidden = static_cast<int>(file.integer(key(file, "embedding_length_out"), 1, kMaxHidden))};
+}
+
+/// A drafter's vocabulary is its model's: the rows of its output matrix count it.
+void read_drafter_rest(const GgufMetadata& file, const TensorStore& store, ModelConfig& config) {
+  const auto layers = static_cast<int64_t>(config.layers.size());
+  const std::string shared = key(file, "attention.shared_kv_layers");
+  if (file.integer_or(shared, layers, 0, kMaxLayers) != layers)
+    file.refuse(shared, fmt::format("{}: no layer of a drafter has K and V of its own", layers));
+  const FileTensor* embedding = store.find("model.language_model.embed_tokens.weight");
+  if (embedding == nullptr || embedding->shape.empty() || embedding->shape[0] < 1 ||
+      embedding->shape[0] > kMaxVocab)
+    throw_error(ErrorKind::kBadModel, "{}: tensor token_embd.weight is missing or misshapen", file.file());
+  config.vocab = static_cast<int>(embedding->shape[0]);
 }
 
 void read_ids(const GgufMetadata& file, const TensorStore& store, ModelConfig& config) {
@@ -201,8 +224,7 @@ void check_path(const GgufMetadata& mmproj, const std::string& path, const char*
   const std::string belongs = fmt::format("; {} is not the mmproj of {}", mmproj.file(), config.path);
   if (mmproj.text_or(type_key, "") != type) mmproj.refuse(type_key, fmt::format("\"{}\"{}", type, belongs));
   if (mmproj.integer(dim_key, 1, INT32_MAX) != config.hidden)
-    mmproj.refuse(dim_key,
-                  fmt::format("{}, the model's {}{}", config.hidden, key("embedding_length"), belongs));
+    mmproj.refuse(dim_key, fmt::format("{}, the model's embedding_length{}", config.hidden, belongs));
 }
 
 void read_vision(const GgufMetadata& mmproj, const TensorStore& store, ModelConfig& config) {
@@ -240,6 +262,12 @@ ModelConfig ModelConfig::load_gguf(const TensorStore& store) {
   ModelConfig config;
   config.path = file.file();
   config.audio_samples_per_token = 0;
+  if (is_drafter_architecture(file.text_or("general.architecture", ""))) {
+    config.drafter = read_drafter(file);
+    read_text(file, store, config);
+    read_drafter_rest(file, store, config);
+    return config;
+  }
   read_text(file, store, config);
   if (const GgufMetadata* mmproj = store.mmproj()) {
     const bool vision = mmproj->boolean_or("clip.has_vision_encoder", false),

@@ -12,7 +12,8 @@ inline constexpr int kMaxLayers = 1024, kMaxHidden = 65536, kMaxIntermediate = 1
 inline constexpr int kPatchPixels = 48, kAudioSamples = 640, kAudioHz = 16000;
 
 /// config.json's text_config (or the whole of a text-only file): geometry, layers, rope, and a refusal of
-/// every feature of sibling models that this engine does not compute. Throws Error(kBadModel).
+/// every feature of sibling models that this engine does not compute. config.drafter: all layers share K and
+/// V. Throws Error(kBadModel).
 void read_text_config(const JsonFields& text, ModelConfig& config);
 
 /// What holds for every layer, whatever the file: even head_dim, KV heads that divide the query heads.

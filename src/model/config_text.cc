@@ -9,7 +9,7 @@ namespace tessera {
 namespace {
 
 /// Features of sibling models. Computing such a model without them would give plausible nonsense.
-void refuse_unsupported(const JsonFields& text) {
+void refuse_unsupported(const JsonFields& text, bool drafter) {
   const auto unsupported = [&](const char* key, const char* feature, const std::string& expected) {
     text.refuse(
         key, fmt::format("{}: this engine runs the dense 12B Unified model, without {}", expected, feature));
@@ -18,7 +18,7 @@ void refuse_unsupported(const JsonFields& text) {
     unsupported("enable_moe_block", "mixture of experts", "false");
   if (text.integer_or("hidden_size_per_layer_input", 0, 0, INT32_MAX) > 0)
     unsupported("hidden_size_per_layer_input", "per-layer embeddings", "0");
-  if (text.integer_or("num_kv_shared_layers", 0, 0, INT32_MAX) > 0)
+  if (!drafter && text.integer_or("num_kv_shared_layers", 0, 0, INT32_MAX) > 0)
     unsupported("num_kv_shared_layers", "KV sharing between layers", "0");
   if (text.boolean_or("use_double_wide_mlp", false))
     unsupported("use_double_wide_mlp", "double-wide MLPs", "false");
@@ -156,7 +156,7 @@ float embed_scale_of(int hidden) {
 }
 
 void read_text_config(const JsonFields& text, ModelConfig& config) {
-  refuse_unsupported(text);
+  refuse_unsupported(text, config.drafter.has_value());
   config.hidden = static_cast<int>(text.integer("hidden_size", 1, kMaxHidden));
   config.intermediate = static_cast<int>(text.integer("intermediate_size", 1, kMaxIntermediate));
   config.q_heads = static_cast<int>(text.integer("num_attention_heads", 1, kMaxHeads));

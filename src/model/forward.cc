@@ -3,14 +3,6 @@
 #include <algorithm>
 
 namespace tessera {
-namespace {
-
-Tensor view(Tensor t, int64_t rows, int64_t cols) {
-  return {t.data, rows, cols, t.dtype};
-}
-
-}  // namespace
-
 Scratch::Scratch(Backend& backend, const Model& model, int64_t rows, int64_t logit_rows)
     : max_rows(rows), max_logit_rows(logit_rows) {
   const int64_t d = model.config.hidden;
@@ -38,15 +30,16 @@ Tensor Scratch::take(Backend& backend, int64_t rows, int64_t cols, DType dtype) 
   return {memory_.back().get(), rows, cols, dtype};
 }
 
+Tensor view(Tensor t, int64_t rows, int64_t cols) {
+  return {t.data, rows, cols, t.dtype};
+}
+
 Tensor Scratch::logits_of(int64_t i) const {
   return {logits.row(i), 1, logits.cols, logits.dtype};
 }
 
-namespace {
-
-// Of all that a recorded step depends on but its plan: memory that was freed and taken again in another order
-// gives another key.
-uint64_t step_key(const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv, const Scratch& s) {
+uint64_t step_key(const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv, const Scratch& s,
+                  const void* input) {
   uint64_t key = 0xcbf29ce484222325;
   const auto add = [&key](uint64_t value) {
     key = (key ^ value) * 0x9E3779B97F4A7C15U;
@@ -55,6 +48,7 @@ uint64_t step_key(const Model& m, const StepPlan& plan, const std::vector<KvLaye
   const auto address = [&add](const void* p) { add(reinterpret_cast<uintptr_t>(p)); };
   add(static_cast<uint64_t>(plan.rows()) << 32 | static_cast<uint64_t>(plan.logit_rows()));
   address(&m);
+  address(input);
   address(s.x.data);
   address(s.logits.data);
   for (const KvLayer& l : kv) {
@@ -75,8 +69,6 @@ void run_layers(Backend& be, const Model& m, const StepPlan& plan, const std::ve
   const Tensor y = view(s.y, rows, s.y.cols);
   const Tensor ffn = view(s.ffn, rows, s.ffn.cols);
 
-  be.embed(x, m.tok_embed, plan, m.config.embed_scale);
-  be.place_media(x, plan);
   for (size_t i = 0; i < m.rope_frequency.size(); ++i) be.rope_angles(s.rope[i], m.rope_frequency[i], plan);
   be.norm(h, x, m.layers[0].attn_norm, eps);
 
@@ -96,16 +88,26 @@ void run_layers(Backend& be, const Model& m, const StepPlan& plan, const std::ve
     be.linear(y, ffn, l.w_down);
     be.residual_norm(x, y, l.post_ffn_norm, l.scale, h, l.next_norm, eps);
   }
+}
+
+namespace {
+
+void run_model(Backend& be, const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv,
+               Scratch& s) {
+  const Tensor x = view(s.x, plan.rows(), s.x.cols);
+  be.embed(x, m.tok_embed, plan, m.config.embed_scale);
+  be.place_media(x, plan);
+  run_layers(be, m, plan, kv, s);
   if (plan.logit_rows() == 0) return;
   const Tensor hidden = view(s.hidden, plan.logit_rows(), s.hidden.cols);
-  be.take_rows(hidden, h, plan);
+  be.take_rows(hidden, view(s.h, plan.rows(), s.h.cols), plan);
   be.logits(view(s.logits, plan.logit_rows(), s.logits.cols), hidden, m.tok_embed, m.config.logit_softcap);
 }
 
 }  // namespace
 
 void forward(Backend& be, const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv, Scratch& s) {
-  be.step(plan, step_key(m, plan, kv, s), [&] { run_layers(be, m, plan, kv, s); });
+  be.step(plan, step_key(m, plan, kv, s, nullptr), [&] { run_model(be, m, plan, kv, s); });
 }
 
 }  // namespace tessera

@@ -28,6 +28,19 @@ class Scratch {
   std::vector<std::shared_ptr<void>> memory_;
 };
 
+/// The first `rows` rows of `t`, of `cols` columns: a narrower tensor in the same memory.
+Tensor view(Tensor t, int64_t rows, int64_t cols);
+
+/// Of all that a recorded step depends on but its plan: memory that was freed and taken again in another
+/// order gives another key. `input`: a tensor from outside that the step reads, or nullptr.
+uint64_t step_key(const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv, const Scratch& s,
+                  const void* input);
+
+/// The layers, for every phase, the model's and the drafter's: s.x in, its rows' angles, layers; leaves the
+/// residual stream in s.x and the final norm's output in s.h. Inside of a step.
+void run_layers(Backend& be, const Model& m, const StepPlan& plan, const std::vector<KvLayer>& kv,
+                Scratch& s);
+
 /// Runs `plan` and leaves hidden states (after the final norm) and logits of the plan's logit rows in `s`.
 /// `kv` has one entry a layer. Decode is one row, prefill a chunk, verify 1 + k rows: nothing here tells them
 /// apart.

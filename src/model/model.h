@@ -14,8 +14,8 @@ struct Layer {
   HeadShape shape;
   int rope = 0;                     // index into Model::rope_frequency
   Weight attn_norm;                 // [d]
-  Weight w_qkv;                     // [(q + k (+ v)) * head_dim, d]
-  Weight q_norm, k_norm;            // [head_dim]
+  Weight w_qkv;                     // [(q (+ k (+ v))) * head_dim, d]
+  Weight q_norm, k_norm;            // [head_dim]; a drafter has no k_norm
   Weight w_o;                       // [d, q_heads * head_dim]
   Weight post_attn_norm, ffn_norm;  // [d]
   Weight w_gate_up;                 // [2 * ffn, d], each half padded to 16 rows
@@ -34,6 +34,14 @@ struct VisionPath {
   Weight projection;               // [d, mm]
 };
 
+/// What a drafter has before and after its layers (docs/spec/mtp.md §2).
+struct DraftHead {
+  Weight pre_projection;                // [d, 2 * target's d]
+  Weight post_projection;               // [target's d, d]
+  Weight centroids;                     // [centroids, d], or none
+  std::vector<int32_t> token_ordering;  // [vocab] tokens by cluster
+};
+
 struct Model {
   ModelConfig config;
   Weight tok_embed;  // [vocab, d], tied with the LM head
@@ -41,6 +49,7 @@ struct Model {
   std::vector<Weight> rope_frequency;  // [1, head_dim / 2] for each kind and width of layer
   VisionPath vision;                   // without weights when the checkpoint has none
   Weight audio_projection;             // [d, samples]
+  DraftHead draft;                     // without weights but of a drafter
   int64_t text_bytes = 0;              // of embedding and layers as the backend holds them: what a pass reads
 
   bool has_vision() const { return static_cast<bool>(vision.projection); }

@@ -17,11 +17,11 @@ void add_layer(std::vector<ExpectedTensor>& out, const ModelConfig& config, int 
   };
   add("input_layernorm.weight", {hidden});
   add("self_attn.q_proj.weight", {q_rows, hidden});
-  add("self_attn.k_proj.weight", {kv_rows, hidden});
-  if (!layer.v_is_k) add("self_attn.v_proj.weight", {kv_rows, hidden}, true);
+  if (!config.drafter) add("self_attn.k_proj.weight", {kv_rows, hidden});
+  if (!config.drafter && !layer.v_is_k) add("self_attn.v_proj.weight", {kv_rows, hidden}, true);
   add("self_attn.o_proj.weight", {hidden, q_rows});
   add("self_attn.q_norm.weight", {head_dim});
-  add("self_attn.k_norm.weight", {head_dim});
+  if (!config.drafter) add("self_attn.k_norm.weight", {head_dim});
   add("post_attention_layernorm.weight", {hidden});
   add("pre_feedforward_layernorm.weight", {hidden});
   add("mlp.gate_proj.weight", {intermediate, hidden});
@@ -50,6 +50,19 @@ void add_vision(std::vector<ExpectedTensor>& out, const ModelConfig& config) {
                  TensorBlock::kVisionProjection});
 }
 
+void add_drafter(std::vector<ExpectedTensor>& out, const ModelConfig& config) {
+  const DrafterConfig& d = *config.drafter;
+  const int64_t hidden = config.hidden, target = d.target_hidden;
+  const auto add = [&](const char* name, std::vector<int64_t> shape) {
+    out.push_back({name, std::move(shape), TensorBlock::kDrafter});
+  };
+  add("pre_projection.weight", {hidden, 2 * target});
+  add("post_projection.weight", {target, hidden});
+  if (!d.ordered) return;
+  add("masked_embedding.centroids.weight", {d.centroids, hidden});
+  add("masked_embedding.token_ordering", {config.vocab});
+}
+
 }  // namespace
 
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
@@ -58,12 +71,18 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
       {std::string(kText) + "embed_tokens.weight", {config.vocab, config.hidden}, TensorBlock::kEmbedding});
   for (int i = 0; i < static_cast<int>(config.layers.size()); ++i) add_layer(out, config, i);
   out.push_back({std::string(kText) + "norm.weight", {config.hidden}, TensorBlock::kFinalNorm});
+  if (config.drafter) add_drafter(out, config);
   if (config.mm_embed > 0) add_vision(out, config);
   if (config.audio_samples_per_token > 0)
     out.push_back({"model.embed_audio.embedding_projection.weight",
                    {config.hidden, config.audio_samples_per_token},
                    TensorBlock::kAudioProjection});
   return out;
+}
+
+std::string published_name(const ModelConfig& config, const std::string& canonical) {
+  const std::string_view text = kText;
+  return config.drafter && canonical.starts_with(text) ? "model." + canonical.substr(text.size()) : canonical;
 }
 
 ModelConfig as_stored(ModelConfig config, const TensorStore& store) {

@@ -10,7 +10,15 @@
 
 namespace tessera {
 
-enum class TensorBlock { kEmbedding, kLayer, kFinalNorm, kVision, kVisionProjection, kAudioProjection };
+enum class TensorBlock {
+  kEmbedding,
+  kLayer,
+  kFinalNorm,
+  kVision,
+  kVisionProjection,
+  kAudioProjection,
+  kDrafter
+};
 
 struct ExpectedTensor {
   std::string name;            // canonical
@@ -22,6 +30,9 @@ struct ExpectedTensor {
 
 /// In the published file's order of blocks. v_proj of a full layer is listed only when !v_is_k.
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
+
+/// What the published checkpoint calls a tensor: a drafter's text model has no "language_model." before it.
+std::string published_name(const ModelConfig& config, const std::string& canonical);
 
 /// The config as the tensors have it, whatever it says itself: a layer with a v_proj uses it, a full layer
 /// without one has V = K (sliding layers of this model always have one); a vision or audio path whose

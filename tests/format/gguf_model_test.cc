@@ -142,7 +142,8 @@ TEST_F(GgufModel, SiblingsAndContradictionsAreRefused) {
   changed([](auto& f) { f.text("general.architecture", "llama"); },
           {"\"llama\"", "gemma4", "Gemma 4 12B Unified only"});
   changed([](auto& f) { f.text("general.architecture", "clip"); }, {"mmproj", "--mmproj"});
-  changed([](auto& f) { f.text("general.architecture", "gemma4-assistant"); }, {"drafter"});
+  changed([](auto& f) { f.text("general.architecture", "gemma4-assistant"); },
+          {"gemma4-assistant.embedding_length_out is missing"});
   changed([](auto& f) { f.u32("gemma4.attention.shared_kv_layers", 4); },
           {"shared_kv_layers is 4", "KV sharing"});
   changed([](auto& f) { f.u32("gemma4.embedding_length_per_layer_input", 256); },

@@ -125,6 +125,25 @@ TEST_P(Ops, EmbedPlaceAndTakeRows) {
   EXPECT_EQ(0, std::memcmp(out[3].row(1), out[2].row(0), 70 * sizeof(float)));
 }
 
+TEST_P(Ops, JoinPutsAGatheredRowBesideEachRow) {
+  seed(350);
+  Values a = values(3, 40), b = values(5, 24);
+  round_bf16(a);  // a card's products take bfloat16
+  round_bf16(b);
+  StepPlan plan;
+  plan.token = plan.position = plan.sequence = plan.span_end = {0, 0, 0};
+  plan.logit_row = {4, 0, 2};
+  for (Backend* be : {ref_.get(), be_.get()}) {
+    const Placed left(*be, a), right(*be, b), y(*be, poison(3, 64), be == be_.get() ? act() : DType::kF32);
+    be->join(y, left, right, plan);
+    Values found = y.values();
+    for (int64_t r = 0; r < 3; ++r) {
+      EXPECT_EQ(0, std::memcmp(found.row(r), a.row(r), 40 * sizeof(float)));
+      EXPECT_EQ(0, std::memcmp(found.row(r) + 40, b.row(plan.logit_row[r]), 24 * sizeof(float)));
+    }
+  }
+}
+
 TEST_P(Ops, Norms) {
   uint32_t s = 400;
   for (const int64_t rows : kRowCounts)

@@ -57,7 +57,8 @@ class CpuBackend final : public Backend {
   std::shared_ptr<void> allocate(int64_t bytes) override { return allocate_host(bytes); }
 
   void weights_done() override {
-    if (pack_file_ != nullptr && pack_file_fits_) pack_file_->finish();
+    if (pack_file_ != nullptr && pack_file_fits_ && !pack_file_done_) pack_file_->finish();
+    pack_file_done_ = true;
   }
 
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
@@ -74,7 +75,7 @@ class CpuBackend final : public Backend {
   void rope_angles(RopeTable out, Weight frequency, const StepPlan& plan) override {
     for_rows(plan.rows(), [&](int64_t r) {
       for (int64_t i = 0; i < frequency.cols; ++i) {
-        const float angle = static_cast<float>(plan.position[r]) * floats(frequency)[i];
+        const float angle = static_cast<float>(plan.turns()[r]) * floats(frequency)[i];
         out.cos.row(r)[i] = std::cos(angle);
         out.sin.row(r)[i] = std::sin(angle);
       }
@@ -140,7 +141,7 @@ class CpuBackend final : public Backend {
       thread_local std::vector<float> key, value;
       key.resize(static_cast<size_t>(hd));
       value.resize(static_cast<size_t>(hd));
-      for (int64_t h = 0; h < s.kv_heads; ++h) {
+      for (int64_t h = 0; s.own_kv && h < s.kv_heads; ++h) {
         const int64_t at = kv.block_offset(plan.sequence[r], plan.position[r], h);
         kernels_.rms_norm(value.data(), v0 + h * hd, nullptr, hd, s.norm_eps);
         kernels_.rms_norm(key.data(), k0 + h * hd, floats(k_norm), hd, s.norm_eps);
@@ -164,6 +165,11 @@ class CpuBackend final : public Backend {
 
   void take_rows(Tensor y, Tensor x, const StepPlan& plan) override {
     for (int64_t i = 0; i < plan.logit_rows(); ++i) std::copy_n(x.row(plan.logit_row[i]), x.cols, y.row(i));
+  }
+
+  void join(Tensor y, Tensor a, Tensor b, const StepPlan& plan) override {
+    for (int64_t i = 0; i < plan.logit_rows(); ++i)
+      std::copy_n(b.row(plan.logit_row[i]), b.cols, std::copy_n(a.row(i), a.cols, y.row(i)));
   }
 
   void logits(Tensor y, Tensor x, Weight w, float cap) override {
@@ -190,6 +196,7 @@ class CpuBackend final : public Backend {
   }
 
   Held hold_packed(int64_t bytes) {
+    if (pack_file_done_) return {static_cast<uint8_t*>(hold(bytes)), false};
     if (pack_file_ != nullptr)
       if (uint8_t* data = pack_file_->take(bytes)) {
         if (lock_memory_) lock_memory(data, bytes);
@@ -296,7 +303,7 @@ class CpuBackend final : public Backend {
   const bool lock_memory_;
   ThreadPool pool_;
   std::unique_ptr<PackFile> pack_file_;
-  bool pack_file_fits_ = true;
+  bool pack_file_fits_ = true, pack_file_done_ = false;  // done: what is packed later is another model's
   std::vector<std::vector<float>> buffers_;  // one for each worker: product tiles, attention scores
   struct Activations {
     std::shared_ptr<void> memory;

@@ -215,6 +215,11 @@ class CudaBackend final : public Backend {
     move_rows(device_, y, nullptr, x, v.logit_row, v.logit_rows);
   }
 
+  void join(Tensor y, Tensor a, Tensor b, const StepPlan& plan) override {
+    const PlanView& v = on_card(plan);
+    cuda::join(device_, y, a, b, v.logit_row, v.logit_rows);
+  }
+
   void sync() override {
     device_.synchronize();
     staged_ = false;

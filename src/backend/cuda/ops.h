@@ -19,6 +19,7 @@ struct PlanView {
   const int32_t* position = nullptr;
   const int32_t* sequence = nullptr;
   const int32_t* span_end = nullptr;
+  const int32_t* turn = nullptr;
   const int32_t* media_row = nullptr;
   const int32_t* logit_row = nullptr;
   int64_t rows = 0, media_rows = 0, logit_rows = 0;
@@ -35,6 +36,8 @@ void add_positions(const Device& device, Tensor y, const float* table, const int
 /// y[to[i]] = x[from[i]] for i below `count`; null: i itself. Same format and width.
 void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from,
                int64_t count);
+/// y[i] = a[i], then b[from[i]]: a is float32, b and y float32 or bfloat16.
+void join(const Device& device, Tensor y, Tensor a, Tensor b, const int32_t* from, int64_t count);
 /// Floats from float32 or bfloat16.
 void widen(const Device& device, float* to, Tensor from);
 

@@ -7,7 +7,7 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr int64_t kArrays = 6, kFewestRows = 8, kEntry = sizeof(int32_t);
+constexpr int64_t kArrays = 7, kFewestRows = 8, kEntry = sizeof(int32_t);
 
 }  // namespace
 
@@ -33,6 +33,7 @@ PlanView PlanBuffers::stage(const StepPlan& plan) {
   view.position = put(plan.position);
   view.sequence = put(plan.sequence);
   view.span_end = put(plan.span_end);
+  view.turn = put(plan.turns());
   view.media_row = put(plan.media_row);
   view.logit_row = put(plan.logit_row);
   view.rows = rows;

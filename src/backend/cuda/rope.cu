@@ -11,13 +11,13 @@ constexpr int kWarps = 4;
 
 // Angles in float32, as the reference computes them; the exact functions, since positions reach 262,143.
 __global__ void angles_kernel(float* cos_out, float* sin_out, const float* frequency, int half,
-                              const int32_t* position, int64_t count) {
+                              const int32_t* turn, int64_t count) {
   depend_release();
   depend_wait();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= count) return;
   float s, c;
-  sincosf(__fmul_rn(static_cast<float>(position[i / half]), frequency[i % half]), &s, &c);
+  sincosf(__fmul_rn(static_cast<float>(turn[i / half]), frequency[i % half]), &s, &c);
   cos_out[i] = c;
   sin_out[i] = s;
 }
@@ -53,7 +53,8 @@ struct RopeArgs {
   const float* sin;
   const int32_t* position;
   const int32_t* sequence;
-  int q_heads, qkv_cols, v_offset;  // column of the first V head (K's when V is K before its norm)
+  int q_heads, units;      // units: heads of q, K and V together
+  int qkv_cols, v_offset;  // column of the first V head (K's when V is K before its norm)
   float eps;
 };
 
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(32 * kWarps) rope_store_kernel(T* q, RopeArgs 
   const int unit = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32,
             lane = threadIdx.x % 32;
   const int64_t r = blockIdx.y;
-  if (unit >= a.q_heads + 2 * kv.kv_heads) return depend_wait();
+  if (unit >= a.units) return depend_wait();
   const int hd = kv.head_dim, half = hd / 2;
   const bool is_q = unit < a.q_heads, is_v = unit >= a.q_heads + kv.kv_heads;
   const int head = is_q ? unit : is_v ? unit - a.q_heads - kv.kv_heads : unit - a.q_heads;
@@ -129,7 +130,7 @@ __global__ void __launch_bounds__(32 * kWarps) rope_store_kernel(T* q, RopeArgs 
 void rope_angles(const Device& device, RopeTable out, Weight frequency, const PlanView& plan) {
   const int64_t count = plan.rows * frequency.cols;
   launch(device, angles_kernel, dim3((count + 127) / 128), dim3(128), 0, out.cos.f32(), out.sin.f32(),
-         static_cast<const float*>(frequency.data), static_cast<int>(frequency.cols), plan.position, count);
+         static_cast<const float*>(frequency.data), static_cast<int>(frequency.cols), plan.turn, count);
 }
 
 void rope_store(const Device& device, Tensor q, Tensor qkv, const HeadShape& s, const float* q_norm,
@@ -138,6 +139,7 @@ void rope_store(const Device& device, Tensor q, Tensor qkv, const HeadShape& s, 
   require(kv.type != KvType::kQ8 && (q.dtype == DType::kBF16) == (kv.type == KvType::kBF16),
           "the format of KV");
   const auto at = [&](int64_t head) { return static_cast<int>(head * s.head_dim); };
+  const int units = static_cast<int>(s.q_heads + (s.own_kv ? 2 * s.kv_heads : 0));
   const RopeArgs args = {qkv.f32(),
                          q_norm,
                          k_norm,
@@ -146,10 +148,11 @@ void rope_store(const Device& device, Tensor q, Tensor qkv, const HeadShape& s, 
                          plan.position,
                          plan.sequence,
                          static_cast<int>(s.q_heads),
+                         units,
                          static_cast<int>(qkv.cols),
                          at(s.v_is_k ? s.q_heads : s.q_heads + s.kv_heads),
                          s.norm_eps};
-  const dim3 grid((s.q_heads + 2 * s.kv_heads + kWarps - 1) / kWarps, plan.rows), block(32 * kWarps);
+  const dim3 grid((units + kWarps - 1) / kWarps, plan.rows), block(32 * kWarps);
   const auto start = [&]<typename T>(T* q_out) {
     if (s.head_dim % 8 == 0)
       launch(device, rope_store_kernel<T, 4>, grid, block, 0, q_out, args, KvView<T>(kv));

@@ -184,6 +184,29 @@ __global__ void move_rows_kernel(T* y, const int32_t* to, const T* x, const int3
   for (int c = threadIdx.x; c < cols; c += blockDim.x) y[r * cols + c] = x[s * cols + c];
 }
 
+__device__ __forceinline__ float value_of(float v) {
+  return v;
+}
+__device__ __forceinline__ float value_of(__nv_bfloat16 v) {
+  return __bfloat162float(v);
+}
+__device__ __forceinline__ void assign(float* to, float v) {
+  *to = v;
+}
+__device__ __forceinline__ void assign(__nv_bfloat16* to, float v) {
+  *to = __float2bfloat16_rn(v);
+}
+
+template <typename Y, typename B>
+__global__ void join_kernel(Y* y, const float* a, int a_cols, const B* b, int b_cols, const int32_t* from) {
+  depend_release();
+  depend_wait();
+  const int64_t i = blockIdx.x, s = from[i];
+  y += i * (a_cols + b_cols);
+  for (int c = threadIdx.x; c < a_cols; c += blockDim.x) assign(y + c, a[i * a_cols + c]);
+  for (int c = threadIdx.x; c < b_cols; c += blockDim.x) assign(y + a_cols + c, value_of(b[s * b_cols + c]));
+}
+
 __global__ void widen_kernel(float* to, const __nv_bfloat16* from, int64_t count) {
   depend_release();
   depend_wait();
@@ -257,6 +280,25 @@ void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, cons
   else
     launch(device, move_rows_kernel<float>, dim3(count), dim3(256), 0, y.f32(), to,
            static_cast<const float*>(x.data), from, cols);
+}
+
+void join(const Device& device, Tensor y, Tensor a, Tensor b, const int32_t* from, int64_t count) {
+  if (count == 0) return;
+  require(a.dtype == DType::kF32 && y.cols == a.cols + b.cols, "what is joined");
+  const auto start = [&]<typename Y, typename B>(Y* to, const B* of) {
+    launch(device, join_kernel<Y, B>, dim3(count), dim3(256), 0, to, static_cast<const float*>(a.data),
+           static_cast<int>(a.cols), of, static_cast<int>(b.cols), from);
+  };
+  const auto to = [&]<typename B>(const B* of) {
+    if (y.dtype == DType::kBF16)
+      start(static_cast<__nv_bfloat16*>(y.data), of);
+    else
+      start(y.f32(), of);
+  };
+  if (b.dtype == DType::kBF16)
+    to(static_cast<const __nv_bfloat16*>(b.data));
+  else
+    to(static_cast<const float*>(b.data));
 }
 
 void widen(const Device& device, float* to, Tensor from) {

@@ -72,7 +72,7 @@ class RefBackend final : public Backend {
   void rope_angles(RopeTable out, Weight frequency, const StepPlan& plan) override {
     for (int64_t r = 0; r < plan.rows(); ++r)
       for (int64_t i = 0; i < frequency.cols; ++i) {
-        const float angle = static_cast<float>(plan.position[r]) * floats(frequency)[i];
+        const float angle = static_cast<float>(plan.turns()[r]) * floats(frequency)[i];
         out.cos.row(r)[i] = std::cos(angle);
         out.sin.row(r)[i] = std::sin(angle);
       }
@@ -130,7 +130,7 @@ class RefBackend final : public Backend {
       }
       const float* k0 = in + s.q_heads * hd;
       const float* v0 = s.v_is_k ? k0 : k0 + s.kv_heads * hd;
-      for (int64_t h = 0; h < s.kv_heads; ++h) {
+      for (int64_t h = 0; s.own_kv && h < s.kv_heads; ++h) {
         rms_norm(k.data(), k0 + h * hd, floats(k_norm), hd, s.norm_eps);
         rotate(k.data(), rope.cos.row(r), rope.sin.row(r), hd);
         rms_norm(v.data(), v0 + h * hd, nullptr, hd, s.norm_eps);
@@ -187,6 +187,13 @@ class RefBackend final : public Backend {
   void take_rows(Tensor y, Tensor x, const StepPlan& plan) override {
     for (int64_t i = 0; i < plan.logit_rows(); ++i)
       for (int64_t c = 0; c < x.cols; ++c) y.row(i)[c] = x.row(plan.logit_row[i])[c];
+  }
+
+  void join(Tensor y, Tensor a, Tensor b, const StepPlan& plan) override {
+    for (int64_t i = 0; i < plan.logit_rows(); ++i) {
+      for (int64_t c = 0; c < a.cols; ++c) y.row(i)[c] = a.row(i)[c];
+      for (int64_t c = 0; c < b.cols; ++c) y.row(i)[a.cols + c] = b.row(plan.logit_row[i])[c];
+    }
   }
 
   void logits(Tensor y, Tensor x, Weight w, float cap) override {
