@@ -62,6 +62,9 @@ std::string model_report(const ModelInfo& info, const MemoryNeed& need) {
 
   std::string text = fmt::format("{}\n  {}, {}\n", info.path, info.format, short_bytes(info.file_bytes));
   if (!info.mmproj.empty()) text += fmt::format("  vision and audio: {}\n", info.mmproj);
+  if (!info.drafter.empty()) text += fmt::format("  drafter: {}\n", info.drafter);
+  if (info.drafts_for_hidden > 0)
+    text += fmt::format("  a drafter, of a model of hidden size {}\n", grouped(info.drafts_for_hidden));
   if (!info.note.empty()) text += fmt::format("  note: {}\n", info.note);
   text += "\n";
   text += fmt::format(
@@ -89,7 +92,10 @@ std::string model_report(const ModelInfo& info, const MemoryNeed& need) {
   }
 
   text += fmt::format("\nMemory at {} tokens of context (--ctx)\n", grouped(need.context_tokens));
-  text += row("weights", short_bytes(need.weight_bytes));
+  text += row("weights", short_bytes(need.weight_bytes),
+              info.drafter_weight_bytes > 0
+                  ? fmt::format("of these the drafter's {}", short_bytes(info.drafter_weight_bytes))
+                  : std::string());
   text += row("KV cache", short_bytes(need.kv_bytes), "sliding layers keep their window only");
   text += row("work space", short_bytes(need.work_bytes), "the longest step, one row of logits, the program");
   text += row("together", short_bytes(need.total_bytes()));
@@ -130,6 +136,8 @@ json model_report_json(const ModelInfo& info, const MemoryNeed& need) {
   return {{"path", info.path},
           {"format", info.format},
           {"mmproj", info.mmproj},
+          {"drafter", info.drafter},
+          {"drafts_for_hidden", info.drafts_for_hidden},
           {"note", info.note},
           {"file_bytes", info.file_bytes},
           {"geometry",

@@ -38,6 +38,32 @@ void add_engine_flags(CLI::App& command, EngineFlags& flags) {
   add_chunk_flag(command, flags);
   add_compute_flags(command, flags);
   add_mmproj_flag(command, flags.options.mmproj_path);
+  add_draft_flags(command, flags.options);
+}
+
+void add_draft_flags(CLI::App& command, EngineOptions& options) {
+  add_engine_flag(command, "--draft-model", options.draft_model,
+                  "the model's drafter: a directory or .gguf file (default: assistant/, *assistant*.gguf or "
+                  "*-mtp.gguf beside the model)")
+      ->type_name("PATH");
+  command
+      .add_option_function<std::string>(
+          "--draft",
+          [&options](const std::string& text) {
+            options.draft = text == "auto" ? -1 : text == "off" ? 0 : std::stoi(text);
+          },
+          "tokens to draft a step: auto (what pays, measured), off, or 1 to 8 (default: auto)")
+      ->type_name("K")
+      ->group("Engine")
+      ->check(CLI::IsMember({"auto", "off", "1", "2", "3", "4", "5", "6", "7", "8"}));
+  command
+      .add_option_function<std::string>(
+          "--draft-position",
+          [&options](const std::string& text) { options.draft_position = text == "L-1" ? 1 : 2; },
+          "position that the drafter's queries are turned to: L-1 or L-2 (default: whichever accepts more)")
+      ->type_name("L-1|L-2")
+      ->group("Engine")
+      ->check(CLI::IsMember({"L-1", "L-2"}));
 }
 
 void add_chunk_flag(CLI::App& command, EngineFlags& flags) {

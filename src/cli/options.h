@@ -13,12 +13,15 @@ namespace tessera::cli {
 /// -m/--model; "" = the default model (model_path.h).
 void add_model_flag(CLI::App& command, std::string& model);
 
-/// --ctx --chunk --threads --backend --isa --kv --no-pack --pin --mlock --mmproj
+/// --ctx --chunk --threads --backend --isa --kv --no-pack --pin --mlock --mmproj --draft-model --draft
+/// --draft-position
 struct EngineFlags {
   EngineOptions options;
   bool no_pack = false;
 };
 void add_engine_flags(CLI::App& command, EngineFlags& flags);
+/// --draft-model --draft --draft-position
+void add_draft_flags(CLI::App& command, EngineOptions& options);
 void add_chunk_flag(CLI::App& command, EngineFlags& flags);  // --chunk alone
 /// --threads --backend --isa --kv --no-pack --pin --mlock alone
 void add_compute_flags(CLI::App& command, EngineFlags& flags);

@@ -79,6 +79,12 @@ std::string describe(const Usage& usage) {
   std::string line = fmt::format("{} tokens read{}, {:.1f}/s · {} written", usage.prompt_tokens, cached,
                                  usage.prompt_per_s(), usage.completion_tokens);
   if (usage.completion_tokens > 1) line += fmt::format(", {:.1f}/s", usage.generate_per_s());
+  if (usage.draft_rounds > 0) {
+    line += fmt::format(" · drafted {}, {:.1f} a step, {:.0f} % accepted", usage.drafted_tokens,
+                        static_cast<double>(usage.drafted_tokens) / usage.draft_rounds,
+                        100.0 * usage.accepted_tokens / usage.drafted_tokens);
+    if (usage.draft_speedup() > 0) line += fmt::format(", {:.2f} x", usage.draft_speedup());
+  }
   return line;
 }
 

@@ -107,6 +107,8 @@ json reply_json(const Reply& reply, const std::string& model, double load_ms, do
                 {"media_ms", media_ms},
                 {"prefill_ms", usage.prefill_ms},
                 {"generate_ms", usage.generate_ms},
+                {"draft_n", usage.drafted_tokens},
+                {"draft_n_accepted", usage.accepted_tokens},
                 {"prompt_per_s", usage.prompt_per_s()},
                 {"generate_per_s", usage.completion_tokens > 1 ? usage.generate_per_s() : 0.0}}}};
   if (!reply.warning.empty()) out["warning"] = reply.warning;

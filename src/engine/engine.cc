@@ -4,6 +4,7 @@
 #include "base/cpu_topology.h"
 #include "base/error.h"
 #include "base/pack_file.h"
+#include "engine/drafter_source.h"
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
 #include "engine/memory_need.h"
@@ -39,6 +40,11 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
   if (o.cache_ram_bytes < 0 || o.cache_disk_bytes < 0)
     throw_error(ErrorKind::kBadRequest, "cache of {} bytes in memory and {} on disk, expected 0 or more",
                 o.cache_ram_bytes, o.cache_disk_bytes);
+  if (o.draft < -1 || o.draft > kMaxDraft)
+    throw_error(ErrorKind::kBadRequest, "draft is {}, expected -1 (what pays) … {}", o.draft, kMaxDraft);
+  if (o.draft_position < 0 || o.draft_position > 2)
+    throw_error(ErrorKind::kBadRequest,
+                "draft position is {}, expected 0 (found out), 1 (L - 1) or 2 (L - 2)", o.draft_position);
   if (!o.kv.empty()) kv_type(o.kv);
   if (o.backend == "auto") o.backend = choose_backend(config, info, o, why_not_cuda);
   if (o.kv.empty()) o.kv = o.backend == "ref" ? "f32" : o.backend == "cuda" ? "bf16" : info.default_kv;
@@ -75,7 +81,12 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   info = model_info(config, store, &tokenizer);
   info.mmproj = source.mmproj;
   info.note = source.note;
+  std::optional<ModelSource> draft_source = find_drafter(config, wanted, info);
   options = resolve(wanted, config, info, why_not_cuda);
+  if (draft_source && wanted.draft_model.empty() && !drafter_fits(config, info, options)) {
+    forget_drafter(info, "there is too little memory for it");
+    draft_source.reset();
+  }
   if (options.backend == "cuda")
     check_card(config, info, options);
   else
@@ -93,6 +104,10 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
                                {.pin = options.pin_threads, .lock_memory = options.lock_memory});
   }
   model = bind_model(config, store, *backend, options.on_progress);
+  if (draft_source)
+    drafter = std::make_unique<Drafter>(*backend,
+                                        bind_model(draft_source->config, draft_source->store, *backend, {}),
+                                        model, options.parallel);
   const int64_t rows = step_rows(info, options);
   backend->reserve(rows);
   kv_key = key_of_kv(store.paths(), options, *backend);
@@ -105,7 +120,7 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
 EngineImpl::~EngineImpl() = default;
 
 int64_t EngineImpl::max_step_tokens() const {
-  return std::max<int64_t>(options.chunk_tokens, model.has_vision() ? kMaxVisionBlock : 1);
+  return std::max<int64_t>(options.chunk_tokens, model.has_vision() ? kMaxVisionBlock : kMaxDecodeRows);
 }
 
 Engine::Engine(std::unique_ptr<EngineImpl> impl) : impl_(std::move(impl)) {}

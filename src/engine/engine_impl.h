@@ -8,6 +8,7 @@
 #include "engine/rules_cache.h"
 #include "format/tensor_file.h"
 #include "model/forward.h"
+#include "model/mtp.h"
 #include "tessera/tessera.h"
 #include "text/tokenizer.h"
 
@@ -64,6 +65,7 @@ class EngineImpl {
   // Who has the turn computes: scratch is shared.
   TurnLock turn;
   std::unique_ptr<Scratch> scratch;
+  std::unique_ptr<Drafter> drafter;  // or none
   std::shared_ptr<void> media_memory;
   Tensor media;                          // [max_step_tokens, hidden] soft tokens of one step
   std::unique_ptr<Scheduler> scheduler;  // last: its thread uses all of the above

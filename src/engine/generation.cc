@@ -150,12 +150,18 @@ void Generation::take() {
   }
   // Row j gives the token after the j-th draft; it stands as long as each draft is what was drawn.
   const std::vector<int32_t> drafts = std::exchange(drafts_, {});
+  round_ = {static_cast<int>(drafts.size()), 0};
+  reply_.usage.drafted_tokens += round_.drafted;
+  reply_.usage.draft_rounds += drafts.empty() ? 0 : 1;
   for (size_t j = 0; j <= drafts.size(); ++j) {
-    const auto id = choose(engine_->scratch->logits_of(logit_row_ + static_cast<int64_t>(j)));
+    hidden_row_ = logit_row_ + static_cast<int64_t>(j);
+    const auto id = choose(engine_->scratch->logits_of(hidden_row_));
     if (!id) return finish(FinishReason::kStop);
     commit(sequence_->size());
+    const bool accepted = j < drafts.size() && *id == drafts[j];
+    if (accepted) ++round_.accepted, ++reply_.usage.accepted_tokens;
     if (const auto reason = append(*id)) return finish(*reason);
-    if (j < drafts.size() && *id != drafts[j]) return;
+    if (!accepted) return;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/draft_depth.h"
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
 #include "engine/sampler.h"
@@ -26,6 +27,7 @@ class Generation {
 
   State state() const { return state_; }
   Sequence& sequence() { return *sequence_; }
+  const Sequence& sequence() const { return *sequence_; }
   const GenerateOptions& options() const { return options_; }
   const Reply& reply() const { return reply_; }
   Reply take_reply() { return std::move(reply_); }
@@ -36,6 +38,17 @@ class Generation {
   /// Guesses of the tokens after the newest one, to be verified in the next step; what is beyond the context
   /// or kMaxDecodeRows - 1 is dropped. Only while decoding. The reply does not depend on them.
   void propose(std::span<const int32_t> drafts);
+
+  // What the speculator wants to know and keep.
+  int32_t slot() const { return slot_index_; }
+  /// Of the last step: row of Scratch::hidden that gave the newest token.
+  int64_t hidden_row() const { return hidden_row_; }
+  struct Round {
+    int drafted = 0, accepted = 0;
+  };
+  const Round& last_round() const { return round_; }  // of the last step that it decoded in
+  void set_plain_ms(double ms) { reply_.usage.plain_token_ms = ms; }
+  std::optional<DraftDepth> draft_depth;
 
   /// Rows that add_rows() would add: while prefilling at most `chunk_tokens`, more for one vision block.
   int64_t next_rows(int64_t chunk_tokens) const;
@@ -86,6 +99,8 @@ class Generation {
   // Of the step at hand.
   int64_t step_begin_ = 0, step_end_ = 0;  // positions, drafts included
   int64_t logit_row_ = 0;                  // its first one in the plan
+  int64_t hidden_row_ = 0;
+  Round round_;
 
   bool keep_events_ = true;
   std::vector<Event> events_;

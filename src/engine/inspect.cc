@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "engine/drafter_source.h"
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
 #include "engine/model_info.h"
@@ -178,6 +179,7 @@ ModelInfo inspect_model(const std::string& path, const std::string& mmproj_path)
   ModelInfo info = model_info(source.config, source.store, source.tokenizer ? &*source.tokenizer : nullptr);
   info.mmproj = source.mmproj;
   info.note = source.note;
+  if (!source.config.drafter) find_drafter(source.config, {}, info);
   return info;
 }
 

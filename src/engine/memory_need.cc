@@ -60,7 +60,7 @@ MemoryNeed memory_need(const ModelInfo& info, const EngineOptions& options, int6
   need.available_bytes = available_bytes < 0 ? available_memory_bytes() : available_bytes;
   need.context_tokens =
       options.context_tokens > 0 ? options.context_tokens : default_context(info.max_context);
-  need.weight_bytes = ref ? info.total_parameters * 4 : info.weight_bytes;
+  need.weight_bytes = (ref ? info.total_parameters * 4 : info.weight_bytes) + info.drafter_weight_bytes;
   need.kv_bytes = options.parallel * info.kv_bytes(need.context_tokens, options.chunk_tokens, kv);
   // Activations of byte products are kept as codes, too: 3 bytes for 2 values, of two inputs.
   const int64_t codes = rows * std::max<int64_t>(info.intermediate, info.hidden) * 3;

@@ -25,6 +25,7 @@ CardPlan card_plan(const ModelConfig& config, const ModelInfo& info, const Engin
   const int64_t rows = step_rows(info, o);
   CardPlan plan{};
   for (const TensorCount& t : info.dtypes) plan.weights += t.bytes;
+  plan.weights += info.drafter_weight_bytes;
   plan.weights += plan.weights / 32;  // padding of rows
   plan.kv = o.parallel * info.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv);
   plan.scratch = step_bytes(info, rows, max_logit_rows(config, o, rows));

@@ -48,7 +48,10 @@ class PlanMark {
 }  // namespace
 
 Scheduler::Scheduler(EngineImpl& engine)
-    : engine_(engine), kv_(engine), budget_(engine.options.max_step_ms, engine.options.chunk_tokens) {
+    : engine_(engine),
+      kv_(engine),
+      budget_(engine.options.max_step_ms, engine.options.chunk_tokens),
+      speculator_(engine) {
   status_.slots.resize(kv_.slots().size());
 }
 
@@ -224,11 +227,23 @@ std::vector<Scheduler::Request*> Scheduler::choose() {
 void Scheduler::step(const std::vector<Request*>& batch) {
   EngineImpl& e = engine_;
   const std::lock_guard turn(e.turn);
-  const auto begin = Clock::now();
+  auto begin = Clock::now();
   const auto fail = [&](Request* r) {
     if (!r->error) r->error = std::current_exception();
   };
   plan_.clear();
+  decoding_.clear();
+  for (Request* r : batch)
+    if (r->generation->state() == Generation::State::kDecoding) decoding_.push_back(r->generation);
+  double draft_ms = 0;
+  try {
+    speculator_.propose(decoding_, kv_.layers());
+    draft_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+    begin = Clock::now();
+  } catch (...) {
+    for (Request* r : batch) fail(r);
+    return;
+  }
   int64_t decode_rows = 0;
   for (Request* r : batch) {
     const PlanMark mark(plan_);
@@ -268,6 +283,10 @@ void Scheduler::step(const std::vector<Request*>& batch) {
   }
   step_ms_ = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   budget_.record(decode_rows, plan_.rows() - decode_rows, step_ms_);
+  std::vector<const Generation*> fresh;
+  for (const Request* r : batch) fresh.push_back(r->generation);
+  speculator_.record(decoding_, std::move(fresh), step_ms_, plan_.rows() > decode_rows);
+  step_ms_ += draft_ms;
 }
 
 void Scheduler::deliver(const std::vector<Request*>& batch) {

@@ -12,6 +12,7 @@
 
 #include "engine/generation.h"
 #include "engine/kv_slots.h"
+#include "engine/speculate.h"
 #include "engine/step_budget.h"
 
 namespace tessera {
@@ -32,6 +33,8 @@ class Scheduler {
   Reply run(Generation& generation, const std::atomic<bool>& cancelled, const OnEvent& on_event);
   void wake();
   EngineStatus status() const;
+  /// In place of the drafter, for tests: before the first request.
+  void draft_with(Speculator::Source source) { speculator_.use(std::move(source)); }
   /// Forgets what idle slots hold: the next prompt is computed from nothing.
   void forget();
 
@@ -65,6 +68,8 @@ class Scheduler {
   KvSlots kv_;
   std::vector<size_t> released_;
   StepBudget budget_;
+  Speculator speculator_;
+  std::vector<Generation*> decoding_;  // of the step at hand
   StepPlan plan_;
   double step_ms_ = 0;  // of the last step; 0: nothing was computed
 };
