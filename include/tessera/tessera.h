@@ -122,9 +122,8 @@ struct ModelInfo {
   std::string note;  // why an mmproj or a drafter beside the model is not used; "" for nothing to say
   int hidden = 0, intermediate = 0, vocab = 0, max_context = 0, window = 0;
   int mm_embed = 0, audio_samples_per_token = 0;
-  float logit_softcap = 0;  // 0: none
-  int drafts_for_hidden =
-      0;  // a drafter: hidden size of the model it belongs to, whose KV cache it reads; else 0
+  float logit_softcap = 0;    // 0: none
+  int drafts_for_hidden = 0;  // of a drafter: hidden size of its model; else 0
   std::vector<LayerInfo> layers;
   int64_t embedding_parameters = 0, text_parameters = 0;            // text: embedding + layers + final norm
   int64_t vision_parameters = 0, vision_projection_parameters = 0;  // patch path; its last projection
@@ -190,9 +189,8 @@ struct EngineOptions {
   int64_t cache_ram_bytes = 0;
   std::string cache_dir;
   int64_t cache_disk_bytes = int64_t{8} << 30;
-  /// The model's drafter (multi-token prediction): a directory or a .gguf file. Of another model: kBadModel.
-  /// "": what lies beside the model (assistant/, *assistant*.gguf, *-mtp.gguf); ModelInfo says which, or why
-  /// it is not used. Replies are the same with and without, but for ties of logits on cuda.
+  /// The drafter: a directory or a .gguf; of another model: kBadModel. "": assistant/, *assistant*.gguf or
+  /// *-mtp.gguf beside the model (ModelInfo::drafter). Replies do not depend on it, but for ties on cuda.
   std::string draft_model;
   int draft = -1;  // tokens drafted a step: -1: what pays, measured; 0: none, nothing is loaded; 1 … 8
   int draft_position = 0;  // what its queries are turned to: 1: L - 1, 2: L - 2; 0: whichever accepts more
@@ -344,17 +342,11 @@ struct Usage {
   int prompt_tokens = 0;  // all of the prompt
   int cached_tokens = 0;  // of these, not computed again: this session's or another's, or the prefix cache's
   int completion_tokens = 0;
-  /// Tokens that a drafter proposed, in how many steps, and how many of them the model would have chosen,
-  /// too.
-  int drafted_tokens = 0, draft_rounds = 0, accepted_tokens = 0;
-  double plain_token_ms = 0;  // what a token takes without drafts, as measured; 0: not known
+  int drafted_tokens = 0, draft_rounds = 0, accepted_tokens = 0;  // rounds: steps that verified drafts
+  double plain_token_ms = 0;                                      // without drafts, as measured; 0: not known
   double queued_ms = 0, prefill_ms = 0, generate_ms = 0;
   double prompt_per_s() const {
     return prefill_ms > 0 ? (prompt_tokens - cached_tokens) * 1e3 / prefill_ms : 0;
-  }
-  /// Against the same reply without drafts; 0: not known.
-  double draft_speedup() const {
-    return draft_rounds > 0 && generate_ms > 0 ? (completion_tokens - 1) * plain_token_ms / generate_ms : 0;
   }
   double generate_per_s() const { return generate_ms > 0 ? (completion_tokens - 1) * 1e3 / generate_ms : 0; }
 };

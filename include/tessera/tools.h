@@ -82,6 +82,31 @@ struct BenchRun {
 /// Waits for its turn on the engine. Throws kBadRequest for a test that cannot be run as stated.
 BenchRun bench(const Engine& engine, const BenchOptions& options);
 
+/// What drafting gives when a draft is accepted with a given probability, whatever the drafter says: real
+/// drafting and verifying steps, made-up acceptance.
+struct DraftBenchOptions {
+  std::vector<double> shares = {0, 0.3, 0.6, 0.9};
+  std::vector<int> drafts = {0, 1, 2, 3, 4, 5, 6, 7, 8, -1};  // a step; -1: chosen as in a reply
+  int tokens = 128;                                           // of each measurement
+  int depth = 0;  // tokens in the KV cache before the clock starts
+  std::function<void(double)> on_progress;
+};
+struct DraftBenchRun {
+  struct Point {
+    double share = 0;
+    int drafts = 0;
+    double token_ms = 0;
+    /// A step costs what one row does, a draft its weights' bytes at the rate of a plain step.
+    double ideal_ms = 0;
+    double drafted = 0;  // a step
+  };
+  std::string backend;
+  double drafter_share = 0;  // of the model's bytes a pass
+  std::vector<Point> points;
+};
+/// Waits for its turn. Throws kBadRequest without a drafter, kTooLarge for more tokens than the context.
+DraftBenchRun bench_drafts(const Engine& engine, const DraftBenchOptions& options);
+
 /// How far the next-token distributions of one model are from another's, over the positions of a text.
 struct CompareOptions {
   std::string text;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/machine.h"
+#include "cli/bench_drafts.h"
 #include "cli/bench_parallel.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
@@ -24,11 +25,13 @@ namespace fs = std::filesystem;
 using Kind = BenchTest::Kind;
 
 constexpr int kMaxTokens = 1 << 20;
+constexpr int kAroundDrafts = 64;
 constexpr int64_t kLeastContext = 16, kAroundPicture = 32;  // markers and text of a picture's prompt
 
 struct BenchFlags {
   std::string model, output = "table", record;
   std::vector<int> prompts = {512}, answers = {128}, rows, pictures, depths = {0}, parallel;
+  std::vector<double> shares;  // of accepted drafts
   int repeats = 5;
   bool limits_only = false;
   EngineFlags engine;
@@ -119,9 +122,28 @@ int run_parallel(BenchFlags& flags) {
   return kExitOk;
 }
 
+int run_drafts(BenchFlags& flags) {
+  if (flags.answers.size() != 1 || flags.depths.size() != 1)
+    throw UsageError("--draft measures answers of one length at one depth: -n N -d N");
+  DraftBenchOptions options;
+  options.shares = flags.shares;
+  options.tokens = std::max(flags.answers.front(), 1);
+  options.depth = flags.depths.front();
+  flags.engine.options.draft = -1;
+  flags.engine.options.context_tokens = options.depth + options.tokens + kAroundDrafts;
+  const auto engine = load_engine(resolve_model(flags.model), flags.engine);
+  Progress progress("measuring");
+  options.on_progress = [&](double fraction) { progress.update(fraction); };
+  const DraftBenchRun run = bench_drafts(*engine, options);
+  progress.clear();
+  write_out(flags.output == "json" ? draft_json(run) : draft_table(run));
+  return kExitOk;
+}
+
 int run_bench(BenchFlags& flags) {
   if (flags.limits_only) return print_limits(flags);
   if (!flags.parallel.empty()) return run_parallel(flags);
+  if (!flags.shares.empty()) return run_drafts(flags);
   const std::vector<BenchTest> tests = tests_of(flags);
   int64_t& context = flags.engine.options.context_tokens;
   context = kLeastContext;
@@ -170,8 +192,10 @@ void add_bench(CLI::App& app, Action& action) {
       "  tessera bench path/to/model -p 512,2048 -n 128 -d 0,4096 -r 3\n"
       "  tessera bench path/to/model -p 0 -n 0 --rows 1,2,4,8      # passes over several rows\n"
       "  tessera bench path/to/model -o json --record bench/records/desk.csv\n"
+      "  tessera bench path/to/model --draft 0,0.3,0.6,0.9         # 0 to 8 drafts a step\n"
       "  tessera bench --limits                                   # of the machine, no model\n");
   auto flags = std::make_shared<BenchFlags>();
+  flags->engine.options.draft = 0;
   command
       .add_option("MODEL", flags->model,
                   "model directory or .gguf file (default: the one that comes with Tessera)")
@@ -193,6 +217,17 @@ void add_bench(CLI::App& app, Action& action) {
        "conversations at once, for example 1,8: their tokens a second together; the first -p and -n");
   list("--image-tokens", flags->pictures,
        "soft tokens of a picture of random pixels, to the first token (default: none)");
+  command
+      .add_option("--draft", flags->shares,
+                  "drafting and verifying, with drafts accepted with these probabilities (default: none)")
+      ->type_name("LIST")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--draft-model", flags->engine.options.draft_model,
+                  "the model's drafter, for --draft (default: the one beside it)")
+      ->type_name("PATH");
   command
       .add_option("-r,--repeats", flags->repeats,
                   "times each is measured, after one that is not (default: 5)")

@@ -83,7 +83,9 @@ std::string describe(const Usage& usage) {
     line += fmt::format(" · drafted {}, {:.1f} a step, {:.0f} % accepted", usage.drafted_tokens,
                         static_cast<double>(usage.drafted_tokens) / usage.draft_rounds,
                         100.0 * usage.accepted_tokens / usage.drafted_tokens);
-    if (usage.draft_speedup() > 0) line += fmt::format(", {:.2f} x", usage.draft_speedup());
+    if (usage.plain_token_ms > 0 && usage.generate_ms > 0)  // against what plain steps took
+      line +=
+          fmt::format(", {:.2f} x", (usage.completion_tokens - 1) * usage.plain_token_ms / usage.generate_ms);
   }
   return line;
 }

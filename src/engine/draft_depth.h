@@ -53,25 +53,29 @@ class Acceptance {
   std::array<Counter, kMaxDraft> counters_{};
 };
 
-/// Milliseconds of a step by its rows for each generation, and of one drafted token: medians of the latest
-/// five.
+/// Milliseconds of a step by its rows for each generation, and of one drafted token: the least of the
+/// latest five: other programs only add to it.
 class DraftCosts {
  public:
   /// `depth`: drafts of each generation in the step. The first two of a kind are left out: a card records
   /// them.
-  void record_step(int depth, double ms) { steps_[static_cast<size_t>(depth)].add(ms); }
+  void record_step(int depth, double ms) {
+    steps_[static_cast<size_t>(depth)].add(ms);
+    if (depth == 0) plain_ += (ms - plain_) / static_cast<double>(std::min<int64_t>(steps_[0].count, 16));
+  }
+  double plain() const { return plain_; }  // mean of the latest steps without drafts: what people are told
   void record_draft(double ms) { draft_.add(ms); }
 
   bool known(int depth) const { return steps_[static_cast<size_t>(depth)].known(); }
   double draft() const {
-    return draft_.known() ? draft_.median() : draft_.count > 0 ? draft_.first : kDraftShare * step(0);
+    return draft_.known() ? draft_.least() : draft_.count > 0 ? draft_.first : kDraftShare * step(0);
   }
   /// Of depths that were not measured: the nearest measured one, and a little for each row.
   double step(int depth) const {
     for (int away = 0; away <= kMaxDraft; ++away)
       for (const int d : {depth - away, depth + away})
         if (d >= 0 && d <= kMaxDraft && known(d))
-          return steps_[static_cast<size_t>(d)].median() * (1 + kRowShare * (depth - d));
+          return steps_[static_cast<size_t>(d)].least() * (1 + kRowShare * (depth - d));
     return 1;
   }
   double round(int depth) const { return step(depth) + depth * draft(); }
@@ -84,20 +88,16 @@ class DraftCosts {
     double first = 0;   // until there is something better
     void add(double value) {
       first = value;
-      if (++count > 2) ms[static_cast<size_t>(count % 5)] = value;
+      if (++count > 2) ms[static_cast<size_t>((count - 3) % 5)] = value;
     }
     bool known() const { return count > 2; }
-    double median() const {
-      std::array<double, 5> sorted{};
-      const auto n = static_cast<size_t>(std::min<int64_t>(count - 2, 5));
-      for (size_t i = 0; i < n; ++i)
-        sorted[i] = ms[static_cast<size_t>((count - static_cast<int64_t>(i)) % 5)];
-      std::sort(sorted.begin(), sorted.begin() + static_cast<int64_t>(n));
-      return sorted[n / 2];
+    double least() const {
+      return *std::min_element(ms.begin(), ms.begin() + std::min<int64_t>(count - 2, 5));
     }
   };
   std::array<Latest, kMaxDraft + 1> steps_{};
   Latest draft_;
+  double plain_ = 0;
 };
 
 /// The depth of the next round of one reply.
@@ -134,10 +134,10 @@ class DraftDepth {
   const Acceptance& acceptance() const { return acceptance_; }
 
  private:
-  static constexpr int64_t kNeighbour = 24, kLeastPlain = 64, kFirstWait = 16, kLongestWait = 1 << 20;
+  static constexpr int64_t kNeighbour = 12, kLeastPlain = 64, kFirstWait = 16, kLongestWait = 1 << 20;
   static constexpr double kProbeShare = 0.005, kLeastGain = 1.03;
 
-  // Drafting must promise a little more than plain steps: medians are not exact.
+  // Drafting must promise a little more than plain steps: measured costs are not exact.
   int best_depth(const DraftCosts& costs, int most) const {
     int best = 0;
     double rate = kLeastGain / costs.step(0);

@@ -33,7 +33,8 @@ bool Speculator::choose_late() {
   constexpr int64_t kFirst = 256, kOften = 16, kSeldom = 256;
   if (engine_.options.draft_position != 0) return engine_.options.draft_position == 1;
   const bool better = positions_[1].share() > positions_[0].share();
-  const bool other = ++drafted_rounds_ % (drafted_rounds_ < kFirst ? kOften : kSeldom) == 0;
+  ++drafted_rounds_;
+  const bool other = drafted_rounds_ % (drafted_rounds_ < kFirst ? kOften : kSeldom) == 0;
   return better != other;
 }
 
@@ -128,7 +129,7 @@ void Speculator::record(std::span<Generation* const> decoded, std::vector<const 
   // A step of several depths says nothing of one.
   if (!prompts && deepest == shallowest) of_batch.record_step(deepest, ms);
   if (of_batch.known(0))
-    for (Generation* g : decoded) g->set_plain_ms(of_batch.step(0));
+    for (Generation* g : decoded) g->set_plain_ms(of_batch.plain());
 }
 
 DraftCosts& Speculator::costs(size_t generations) {
