@@ -115,11 +115,10 @@ struct TensorCount {
 
 /// What `tessera inspect` prints. Counts are parameters, sizes are bytes.
 struct ModelInfo {
-  std::string path, format;          // "safetensors, 3 files", "GGUF, 1 file and an mmproj"
-  std::string mmproj;                // the file that a GGUF model's vision and audio come from; "" for none
-  std::string drafter;               // the drafter's directory or file; "" for none
-  int64_t drafter_weight_bytes = 0;  // as weight_bytes; 0 without one
-  std::string note;  // why an mmproj or a drafter beside the model is not used; "" for nothing to say
+  std::string path, format;  // "safetensors, 3 files", "GGUF, 1 file and an mmproj"
+  std::string mmproj;        // the file that a GGUF model's vision and audio come from; "" for none
+  std::string drafter;       // its directory or file; "" for none
+  std::string note;          // why an mmproj or a drafter beside the model is not used; "" for nothing to say
   int hidden = 0, intermediate = 0, vocab = 0, max_context = 0, window = 0;
   int mm_embed = 0, audio_samples_per_token = 0;
   float logit_softcap = 0;    // 0: none
@@ -139,7 +138,7 @@ struct ModelInfo {
   std::string default_kv = "f32";
   /// Bytes of weights as the CPU backend holds them, and of the KV cache at `context_tokens`; kv as in
   /// EngineOptions, "": default_kv.
-  int64_t weight_bytes = 0;
+  int64_t weight_bytes = 0, drafter_weight_bytes = 0;
   int64_t kv_bytes(int64_t context_tokens, int chunk_tokens = 512, const std::string& kv = "") const;
 };
 
@@ -189,11 +188,9 @@ struct EngineOptions {
   int64_t cache_ram_bytes = 0;
   std::string cache_dir;
   int64_t cache_disk_bytes = int64_t{8} << 30;
-  /// The drafter: a directory or a .gguf; of another model: kBadModel. "": assistant/, *assistant*.gguf or
-  /// *-mtp.gguf beside the model (ModelInfo::drafter). Replies do not depend on it, but for ties on cuda.
+  /// Directory or .gguf; "": the one beside the model. Of another model: kBadModel.
   std::string draft_model;
-  int draft = -1;  // tokens drafted a step: -1: what pays, measured; 0: none, nothing is loaded; 1 … 8
-  int draft_position = 0;  // what its queries are turned to: 1: L - 1, 2: L - 2; 0: whichever accepts more
+  int draft = -1, draft_position = 0;  // a step: -1: what pays, 0: none; 1: L - 1, 2: L - 2, 0: the better
   /// Called during load with the fraction done, 0 … 1, from the loading thread.
   std::function<void(double)> on_progress;
 };
@@ -343,8 +340,7 @@ struct Usage {
   int cached_tokens = 0;  // of these, not computed again: this session's or another's, or the prefix cache's
   int completion_tokens = 0;
   int drafted_tokens = 0, draft_rounds = 0, accepted_tokens = 0;  // rounds: steps that verified drafts
-  double plain_token_ms = 0;                                      // without drafts, as measured; 0: not known
-  double queued_ms = 0, prefill_ms = 0, generate_ms = 0;
+  double queued_ms = 0, prefill_ms = 0, generate_ms = 0, plain_token_ms = 0;  // last: undrafted; 0: unknown
   double prompt_per_s() const {
     return prefill_ms > 0 ? (prompt_tokens - cached_tokens) * 1e3 / prefill_ms : 0;
   }
