@@ -1,0 +1,24 @@
+import { render } from 'preact';
+import { loadAll } from './model/state';
+import { deleteOrphans } from './model/store';
+import { watchServer } from './net/server';
+import { strings } from './strings';
+import './styles/base.css';
+import './styles/layout.css';
+import './styles/message.css';
+import './styles/composer.css';
+import './styles/dialogs.css';
+import './styles/windows.css';
+import { App } from './ui/app';
+import { watchRoute } from './ui/route';
+import { loadDraftSettings } from './ui/settings_panel';
+import { toast, watchDevice } from './ui/view';
+
+watchDevice();
+loadDraftSettings();
+watchServer();
+render(<App />, document.getElementById('app') as HTMLElement);
+loadAll()
+  .then(deleteOrphans)
+  .catch((error: Error) => toast(strings.errors.storage(error.message), true))
+  .finally(watchRoute);

@@ -1,0 +1,123 @@
+import { putMedia } from '../model/store';
+import type { Attachment, Budget } from '../model/types';
+import { strings } from '../strings';
+import { decodeSound } from './sound';
+import { encodeWav } from './wav';
+import { sampleRate } from './cost';
+
+/** What went wrong with a file, in words for the person. */
+export class AttachError extends Error {}
+
+export interface Limits {
+  vision: boolean;
+  audio: boolean;
+  video: boolean;
+  /** 0: not known. */
+  maxBody: number;
+}
+
+// What the server's decoders read. Other pictures that the browser can show are sent as PNG.
+const sentAsIs = /^image\/(png|jpeg|webp|gif|bmp|tiff)$/;
+const soundAsIs = /^audio\/(wav|x-wav|wave|mpeg|mp3|flac|x-flac|ogg|opus|mp4|x-m4a)$/;
+const byExtension: Record<string, string> = {
+  wav: 'audio/wav', mp3: 'audio/mpeg', flac: 'audio/flac', ogg: 'audio/ogg', opus: 'audio/ogg', m4a: 'audio/mp4',
+  mp4: 'video/mp4', webm: 'video/webm', mov: 'video/quicktime', mkv: 'video/x-matroska',
+  png: 'image/png', jpg: 'image/jpeg', jpeg: 'image/jpeg', webp: 'image/webp', gif: 'image/gif', bmp: 'image/bmp',
+};
+const maxTextBytes = 1 << 20;
+const maxPixels = 100_000_000;
+
+export const acceptedFiles =
+  'image/*,audio/*,video/mp4,video/webm,video/quicktime,text/*,.md,.json,.csv,.xml,.yaml,.yml,.toml,.js,.ts,.py,.c,.h,.cc,.cpp,.rs,.go,.java,.sh,.sql,.log';
+
+export function typeOf(name: string, type: string): string {
+  return type.split(';')[0] || byExtension[name.split('.').pop()?.toLowerCase() ?? ''] || '';
+}
+
+/** Reads a file far enough to show it and to say what it costs; keeps its bytes in the store. Throws AttachError. */
+export async function attach(file: File, conversation: string, budget: Budget, limits: Limits): Promise<Attachment> {
+  const mime = typeOf(file.name, file.type);
+  const name = file.name || strings.media.pasted;
+  if (!file.size) throw new AttachError(strings.media.empty(name));
+  // Base64 makes four bytes of three.
+  if (limits.maxBody && file.size * 1.34 > limits.maxBody) throw new AttachError(strings.media.tooBig(name, file.size, limits.maxBody));
+  if (mime.startsWith('image/')) {
+    if (!limits.vision) throw new AttachError(strings.media.noVision);
+    return image(file, name, mime, conversation, budget);
+  }
+  if (mime.startsWith('audio/')) {
+    if (!limits.audio) throw new AttachError(strings.media.noAudio);
+    return audio(file, name, mime, conversation);
+  }
+  if (mime.startsWith('video/')) {
+    if (!limits.video) throw new AttachError(strings.media.noVideo);
+    return video(file, name, mime, conversation);
+  }
+  return textFile(file, name);
+}
+
+async function image(file: Blob, name: string, mime: string, conversation: string, budget: Budget): Promise<Attachment> {
+  let bitmap: ImageBitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    throw new AttachError(strings.media.notAnImage(name));
+  }
+  const { width, height } = bitmap;
+  if (width * height > maxPixels) throw new AttachError(strings.media.tooManyPixels(name, width, height));
+  let blob = file;
+  if (!sentAsIs.test(mime)) {
+    const canvas = new OffscreenCanvas(width, height);
+    canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
+    blob = await canvas.convertToBlob({ type: 'image/png' });
+    mime = 'image/png';
+  }
+  bitmap.close();
+  const media = await putMedia(conversation, blob);
+  return { kind: 'image', media, name, mime, bytes: blob.size, width, height, budget };
+}
+
+async function audio(file: Blob, name: string, mime: string, conversation: string): Promise<Attachment> {
+  let samples: Float32Array;
+  try {
+    samples = await decodeSound(await file.arrayBuffer());
+  } catch {
+    throw new AttachError(strings.media.notASound(name));
+  }
+  const seconds = samples.length / sampleRate;
+  if (!samples.length) throw new AttachError(strings.media.empty(name));
+  let blob = file;
+  if (!soundAsIs.test(mime)) {
+    blob = new Blob([encodeWav(samples, sampleRate)], { type: 'audio/wav' });
+    mime = 'audio/wav';
+  }
+  return { kind: 'audio', media: await putMedia(conversation, blob), name, mime, bytes: blob.size, seconds };
+}
+
+async function video(file: Blob, name: string, mime: string, conversation: string): Promise<Attachment> {
+  const element = document.createElement('video');
+  const url = URL.createObjectURL(file);
+  try {
+    const found = await new Promise<{ width: number; height: number; seconds: number }>((resolve, reject) => {
+      element.onloadedmetadata = () => resolve({ width: element.videoWidth, height: element.videoHeight, seconds: element.duration });
+      element.onerror = () => reject(new AttachError(strings.media.notAVideo(name)));
+      element.muted = true;
+      element.src = url;
+    });
+    if (!found.width || !Number.isFinite(found.seconds)) throw new AttachError(strings.media.notAVideo(name));
+    return { kind: 'video', media: await putMedia(conversation, file), name, mime, bytes: file.size, ...found };
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+async function textFile(file: Blob, name: string): Promise<Attachment> {
+  if (file.size > maxTextBytes) throw new AttachError(strings.media.textTooLong(name));
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(await file.arrayBuffer());
+    if (text.includes('\0')) throw new TypeError('binary');
+    return { kind: 'text', name, text };
+  } catch {
+    throw new AttachError(strings.media.unknownType(name));
+  }
+}

@@ -1,0 +1,32 @@
+import type { Budget } from '../model/types';
+import ResizeWorker from './resize_worker?worker';
+import { targetSize, type TargetSize } from './target_size';
+
+export interface ModelView {
+  size: TargetSize;
+  pixels: ImageData;
+}
+
+/** The picture as the model gets it. The resize is the reference's; the decoder is the browser's. */
+export async function modelView(blob: Blob, budget: Budget): Promise<ModelView> {
+  // Colours as they are in the file: the reference converts none. Alpha is dropped, so it must not be multiplied in.
+  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
+  const { width, height } = bitmap;
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d', { willReadFrequently: true }) as OffscreenCanvasRenderingContext2D;
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  const rgba = context.getImageData(0, 0, width, height).data as Uint8ClampedArray<ArrayBuffer>;
+  const size = targetSize(width, height, budget);
+  const worker = new ResizeWorker();
+  try {
+    const resized = await new Promise<Uint8ClampedArray<ArrayBuffer>>((resolve, reject) => {
+      worker.onmessage = (event) => resolve(event.data as Uint8ClampedArray<ArrayBuffer>);
+      worker.onerror = (event) => reject(new Error(event.message));
+      worker.postMessage({ rgba, width, height, toWidth: size.width, toHeight: size.height }, [rgba.buffer]);
+    });
+    return { size, pixels: new ImageData(resized, size.width, size.height) };
+  } finally {
+    worker.terminate();
+  }
+}

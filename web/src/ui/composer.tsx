@@ -1,0 +1,145 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { acceptedFiles } from '../media/attach';
+import { attachmentTokens } from '../media/cost';
+import { currentLive, stop } from '../model/chat';
+import { currentId, settings } from '../model/state';
+import { link, server } from '../net/server';
+import { strings } from '../strings';
+import { AttachmentView } from './attachment_view';
+import { Camera } from './camera';
+import { addFiles, draftAttachments, draftText, readingFiles, removeDraft, sendDraft, setBudget } from './draft';
+import { IconButton } from './icons';
+import { Recorder } from './recorder';
+import { applySettings } from './settings_panel';
+import { pickFiles } from './view';
+
+const t = strings.composer;
+
+const filesOf = (data: DataTransfer | null): File[] => [...(data?.files ?? [])];
+
+/** Files may be dropped anywhere on the page. */
+function useDrop(): boolean {
+  const [over, setOver] = useState(false);
+  useEffect(() => {
+    let depth = 0;
+    const has = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
+    const enter = (event: DragEvent) => has(event) && (depth++, setOver(true));
+    const leave = (event: DragEvent) => has(event) && --depth <= 0 && ((depth = 0), setOver(false));
+    const hover = (event: DragEvent) => has(event) && event.preventDefault();
+    const drop = (event: DragEvent) => {
+      if (!has(event)) return;
+      event.preventDefault();
+      depth = 0;
+      setOver(false);
+      void addFiles(filesOf(event.dataTransfer));
+    };
+    const pairs = [['dragenter', enter], ['dragleave', leave], ['dragover', hover], ['drop', drop]] as const;
+    for (const [name, listener] of pairs) addEventListener(name, listener as EventListener);
+    return () => pairs.forEach(([name, listener]) => removeEventListener(name, listener as EventListener));
+  }, []);
+  return over;
+}
+
+export function focusComposer(): void {
+  document.querySelector<HTMLTextAreaElement>('#composer-text')?.focus();
+}
+
+function editLast(): void {
+  const buttons = document.querySelectorAll<HTMLButtonElement>(`.message.user button[aria-label="${strings.message.edit}"]`);
+  buttons[buttons.length - 1]?.click();
+}
+
+export function Composer() {
+  const area = useRef<HTMLTextAreaElement>(null);
+  const [device, setDevice] = useState<'camera' | 'microphone' | null>(null);
+  const dropping = useDrop();
+  const text = draftText.value;
+  const attachments = draftAttachments.value;
+  const live = currentLive.value;
+  const ready = (text.trim() || attachments.length) && !readingFiles.value;
+
+  useEffect(() => {
+    const box = area.current;
+    if (!box) return;
+    box.style.height = 'auto';
+    box.style.height = `${Math.min(box.scrollHeight, window.innerHeight * 0.4)}px`;
+  }, [text]);
+  useEffect(() => {
+    if (matchMedia('(pointer: fine)').matches) area.current?.focus();
+  }, [currentId.value]);
+
+  const submit = () => {
+    if (ready && !live) void sendDraft();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      submit();
+    } else if (event.key === 'ArrowUp' && !text) {
+      event.preventDefault();
+      editLast();
+    }
+  };
+  const onPaste = (event: ClipboardEvent) => {
+    const files = filesOf(event.clipboardData);
+    if (!files.length) return;
+    event.preventDefault();
+    void addFiles(files);
+  };
+  const total = attachments.reduce((sum, a) => sum + attachmentTokens(a), 0);
+  const vision = server.value?.vision ?? true;
+  return (
+    <div class="composer-wrap">
+      {dropping && <div class="drop-veil">{t.drop}</div>}
+      <form class="composer" onSubmit={(event) => (event.preventDefault(), submit())}>
+        {(attachments.length > 0 || readingFiles.value > 0) && (
+          <div class="draft-attachments">
+            {attachments.map((a, i) => (
+              <AttachmentView key={i} attachment={a} onRemove={() => removeDraft(i)} onBudget={(b) => setBudget(i, b)} />
+            ))}
+            {readingFiles.value > 0 && <span class="hint shimmer">{t.reading}</span>}
+            {attachments.length > 1 && <p class="hint total">{t.total(total)}</p>}
+          </div>
+        )}
+        {device === 'microphone' && <Recorder onDone={(file) => (setDevice(null), file && void addFiles([file]))} />}
+        {device === 'camera' && <Camera onDone={(file) => (setDevice(null), file && void addFiles([file]))} />}
+        <textarea
+          id="composer-text"
+          ref={area}
+          rows={1}
+          aria-label={t.label}
+          placeholder={server.value?.small ? t.placeholderSmall : t.placeholder}
+          value={text}
+          onInput={(event) => (draftText.value = event.currentTarget.value)}
+          onKeyDown={onKeyDown}
+          onPaste={onPaste}
+        />
+        <div class="composer-row">
+          <IconButton icon="clip" label={t.attach} onClick={() => pickFiles(acceptedFiles, true).then(addFiles)} />
+          {vision && <IconButton icon="camera" label={t.camera} onClick={() => setDevice('camera')} />}
+          {(server.value?.audio ?? true) && !server.value?.small && (
+            <IconButton icon="mic" label={t.microphone} pressed={device === 'microphone'} onClick={() => setDevice(device ? null : 'microphone')} />
+          )}
+          {!server.value?.small && (
+            <button
+              type="button"
+              class="chip"
+              aria-pressed={settings.value.thinking}
+              title={t.thinkHint}
+              onClick={() => void applySettings({ thinking: !settings.value.thinking })}
+            >
+              {t.think}
+            </button>
+          )}
+          <span class="spacer" />
+          {live ? (
+            <IconButton icon="close" class="send" label={t.stop} onClick={() => stop()} />
+          ) : (
+            <IconButton icon="send" class="send" label={t.send} disabled={!ready || link.value === 'key'} onClick={submit} />
+          )}
+        </div>
+      </form>
+      <p class="composer-hint">{t.hint}</p>
+    </div>
+  );
+}

@@ -1,0 +1,198 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { branch, currentLive, goOn, regenerate, removeMessage, editAndSend, rewrite } from '../model/chat';
+import type { LiveReply } from '../model/live';
+import { messages } from '../model/state';
+import { siblings, subtree } from '../model/tree';
+import type { Message, ToolRound } from '../model/types';
+import { strings } from '../strings';
+import { AttachmentView } from './attachment_view';
+import { Icon, IconButton } from './icons';
+import { MarkdownView } from './markdown_view';
+import { StatsLine } from './stats';
+import { copyText, question, toast, tokensOf } from './view';
+
+const t = strings.message;
+
+function Thought({ text, ms, running }: { text: string; ms: number; running: boolean }) {
+  return (
+    <details class="thought">
+      <summary>
+        <Icon name="bulb" /> <span class={running ? 'shimmer' : ''}>{running ? t.thinking : t.thought(ms / 1000)}</span>
+      </summary>
+      <div class="thought-text">
+        <MarkdownView text={text} growing={running} />
+      </div>
+    </details>
+  );
+}
+
+function Rounds({ rounds }: { rounds: ToolRound[] }) {
+  return (
+    <>
+      {rounds.flatMap((round, r) => [
+        round.text && <MarkdownView key={`t${r}`} text={round.text} growing={false} />,
+        ...round.calls.map((call) => (
+          <details class="tool" key={`${r}${call.id}`}>
+            <summary>
+              <Icon name="tool" /> {t.toolCall(call.name)}
+            </summary>
+            <pre tabindex={0}>{`${call.arguments}\n→ ${call.result ?? ''}`}</pre>
+          </details>
+        )),
+      ])}
+    </>
+  );
+}
+
+/** The only part of the page that renders while a reply comes. */
+function LiveBody({ live }: { live: LiveReply }) {
+  const text = live.text.value;
+  const thought = live.thought.value;
+  const progress = live.progress.value;
+  const phase = live.phase.value;
+  return (
+    <>
+      {thought && <Thought text={thought} ms={0} running={phase === 'thinking'} />}
+      {text && <MarkdownView text={text} growing />}
+      {!text && !thought && (
+        <div class="waiting">
+          <span class="shimmer">{progress && phase === 'reading' ? t.reading(progress.done, progress.total) : t.waiting}</span>
+          {progress && phase === 'reading' && <progress max={progress.total} value={progress.done} aria-label={t.waiting} />}
+        </div>
+      )}
+      <StatsLine stats={live.stats.value} live />
+    </>
+  );
+}
+
+const words = (text: string) => text.trim().split(/\s+/).filter(Boolean).length;
+
+function Notice({ message }: { message: Message }) {
+  const text =
+    message.state === 'lost' ? t.lost(words(message.text))
+    : message.state === 'failed' ? `${t.failed} ${message.error ?? ''}`
+    : message.state === 'stopped' ? t.stopped
+    : message.finish === 'length' ? t.length
+    : message.warning ? message.warning
+    : !message.text && !message.rounds?.length && !message.thought ? t.emptyReply
+    : '';
+  if (!text) return null;
+  const bad = message.state === 'lost' || message.state === 'failed';
+  const canGoOn = message.state !== 'done' || message.finish === 'length';
+  return (
+    <div class={`notice ${bad ? 'bad' : ''}`} role={bad ? 'alert' : undefined}>
+      <span>{text}</span>
+      {canGoOn && !currentLive.value && (
+        <button type="button" class="button quiet" onClick={() => void goOn(message.id)}>
+          {message.text && message.state !== 'failed' ? t.continue : t.regenerate}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
+  const [text, setText] = useState(message.text);
+  const area = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => area.current?.focus(), []);
+  const save = () => {
+    onDone();
+    if (message.role === 'user') void editAndSend(message.id, text, message.attachments);
+    else void rewrite(message.id, text);
+  };
+  return (
+    <form class="editor" onSubmit={(event) => (event.preventDefault(), save())}>
+      <textarea
+        aria-label={t.editLabel}
+        value={text}
+        ref={area}
+        rows={Math.min(16, Math.max(2, text.split('\n').length))}
+        onInput={(event) => setText(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === 'Escape') onDone();
+          else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing && message.role === 'user') (event.preventDefault(), save());
+        }}
+      />
+      <div class="editor-actions">
+        <button type="button" class="button" onClick={onDone}>
+          {strings.cancel}
+        </button>
+        <button type="submit" class="button primary">
+          {message.role === 'user' ? t.sendEdit : strings.save}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) {
+  const [copied, setCopied] = useState(false);
+  const branches = siblings(messages.value, message.parent);
+  const at = branches.findIndex((m) => m.id === message.id);
+  const busy = currentLive.value !== null;
+  const copy = async () => {
+    if (!(await copyText(message.text))) return;
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  const remove = () => {
+    const n = subtree(messages.value, message.id).length;
+    question.value = { title: strings.deleteMessageTitle, text: strings.deleteMessageText(n), yes: strings.delete, act: () => removeMessage(message.id).catch((e: Error) => toast(e.message, true)) };
+  };
+  return (
+    <div class="actions">
+      {branches.length > 1 && (
+        <span class="branches">
+          <IconButton icon="left" label={t.older} disabled={at === 0 || busy} onClick={() => branch(message.id, -1)} />
+          <span aria-live="polite">{t.branch(at + 1, branches.length)}</span>
+          <IconButton icon="right" label={t.newer} disabled={at === branches.length - 1 || busy} onClick={() => branch(message.id, 1)} />
+        </span>
+      )}
+      <IconButton icon={copied ? 'check' : 'copy'} label={copied ? t.copied : t.copy} onClick={copy} />
+      <IconButton icon="edit" label={t.edit} disabled={busy} onClick={onEdit} />
+      {message.role === 'assistant' && (
+        <>
+          <IconButton icon="again" label={t.regenerate} disabled={busy} onClick={() => regenerate(message.id)} />
+          <IconButton icon="go" label={t.continue} disabled={busy || !message.text} onClick={() => goOn(message.id)} />
+          <IconButton icon="tokens" label={t.tokens} onClick={() => (tokensOf.value = message)} />
+        </>
+      )}
+      <IconButton icon="bin" label={t.delete} disabled={busy} onClick={remove} />
+    </div>
+  );
+}
+
+export function MessageView({ message }: { message: Message }) {
+  const [editing, setEditing] = useState(false);
+  const live = currentLive.value?.message.id === message.id ? currentLive.value : null;
+  const mine = message.role === 'user';
+  return (
+    <article class={`message ${message.role}`} data-id={message.id} aria-label={mine ? t.you : t.model} aria-busy={live !== null}>
+      {message.attachments.length > 0 && (
+        <div class="attachments">
+          {message.attachments.map((a, i) => (
+            <AttachmentView key={i} attachment={a} />
+          ))}
+        </div>
+      )}
+      {!live && message.thought && <Thought text={message.thought} ms={message.thoughtMs ?? 0} running={false} />}
+      {message.rounds && <Rounds rounds={message.rounds} />}
+      {editing ? (
+        <Editor message={message} onDone={() => setEditing(false)} />
+      ) : live ? (
+        <LiveBody live={live} />
+      ) : mine ? (
+        message.text && <div class="bubble">{message.text}</div>
+      ) : (
+        message.text && <MarkdownView text={message.text} growing={false} />
+      )}
+      {!live && !mine && <Notice message={message} />}
+      {!live && !editing && (
+        <footer class="message-foot">
+          <Actions message={message} onEdit={() => setEditing(true)} />
+          {message.stats && message.stats.replyTokens > 0 && <StatsLine stats={message.stats} live={false} />}
+        </footer>
+      )}
+    </article>
+  );
+}

@@ -1,0 +1,162 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { lives, open } from '../model/chat';
+import { changeConversation, conversations, currentId, loadAll, messages } from '../model/state';
+import { allMessages, deleteConversation } from '../model/store';
+import { search, type Found } from '../model/search';
+import { exportConversations, importConversations, parseExport } from '../model/transfer';
+import type { Conversation, Message } from '../model/types';
+import { strings } from '../strings';
+import { go, goStatus } from './route';
+import { Icon, IconButton, Logo } from './icons';
+import { download, narrow, page, pickFiles, question, settingsOpen, sidebarOpen, toast } from './view';
+
+const day = 86400000;
+function groupOf(time: number, now = new Date()): string {
+  const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime();
+  if (time >= midnight) return strings.today;
+  if (time >= midnight - day) return strings.yesterday;
+  return time >= midnight - 7 * day ? strings.week : strings.earlier;
+}
+
+const fileName = (title: string) => `${title.replace(/[^\p{L}\p{N} _-]+/gu, '').trim().slice(0, 60) || 'chats'}.json`;
+
+async function exportFile(list: Conversation[], title: string): Promise<void> {
+  const file = await exportConversations(list);
+  download(fileName(title), new Blob([JSON.stringify(file)], { type: 'application/json' }));
+}
+
+async function importFiles(): Promise<void> {
+  try {
+    let n = 0;
+    for (const file of await pickFiles('application/json,.json', true)) n += (await importConversations(parseExport(await file.text()))).length;
+    await loadAll();
+    if (n) toast(strings.imported(n));
+  } catch (error) {
+    toast((error as Error).message, true);
+  }
+}
+
+export async function removeConversation(conversation: Conversation): Promise<void> {
+  await deleteConversation(conversation.id);
+  await loadAll();
+  if (currentId.value === conversation.id) go(null);
+}
+
+function Entry({ found }: { found: Found }) {
+  const { conversation, excerpt } = found;
+  const [menu, setMenu] = useState(false);
+  const [renaming, setRenaming] = useState(false);
+  const menuRef = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!menu) return;
+    menuRef.current?.querySelector('button')?.focus();
+    const close = (event: Event) => {
+      if (event instanceof KeyboardEvent ? event.key === 'Escape' : !menuRef.current?.contains(event.target as Node)) setMenu(false);
+    };
+    addEventListener('pointerdown', close);
+    addEventListener('keydown', close);
+    return () => (removeEventListener('pointerdown', close), removeEventListener('keydown', close));
+  }, [menu]);
+  const rename = (title: string) => {
+    setRenaming(false);
+    if (title.trim()) void changeConversation(conversation.id, { title: title.trim(), titleFrom: 'user' });
+  };
+  const act = (action: () => unknown) => () => (setMenu(false), void action());
+  const remove = () =>
+    (question.value = {
+      title: strings.deleteChatTitle,
+      text: strings.deleteChatText(conversation.title),
+      yes: strings.delete,
+      act: () => removeConversation(conversation),
+    });
+  if (renaming) {
+    return (
+      <li>
+        <input
+          class="rename"
+          aria-label={strings.titleLabel}
+          defaultValue={conversation.title}
+          ref={(input) => input?.focus()}
+          onBlur={(event) => rename(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key === 'Enter') rename(event.currentTarget.value);
+            if (event.key === 'Escape') setRenaming(false);
+          }}
+        />
+      </li>
+    );
+  }
+  const here = currentId.value === conversation.id && page.value === 'chat';
+  return (
+    <li class={`entry ${here ? 'here' : ''}`}>
+      <a href={`#/c/${conversation.id}`} aria-current={here ? 'page' : undefined} onClick={() => narrow.value && (sidebarOpen.value = false)}>
+        <span class="entry-title">{conversation.title}</span>
+        {excerpt && <small>{excerpt}</small>}
+        {lives.value.has(conversation.id) && <span class="busy-dot" role="img" aria-label={strings.status.busy} />}
+      </a>
+      <IconButton icon="more" label={`${strings.chatActions}: ${conversation.title}`} expanded={menu} onClick={() => setMenu(!menu)} />
+      {menu && (
+        <div class="menu" ref={menuRef}>
+          <button type="button" onClick={act(() => setRenaming(true))}>
+            <Icon name="edit" /> {strings.rename}
+          </button>
+          <button type="button" onClick={act(() => exportFile([conversation], conversation.title))}>
+            <Icon name="download" /> {strings.export}
+          </button>
+          <button type="button" class="danger" onClick={act(remove)}>
+            <Icon name="bin" /> {strings.delete}
+          </button>
+        </div>
+      )}
+    </li>
+  );
+}
+
+export function Sidebar() {
+  const [query, setQuery] = useState('');
+  const [texts, setTexts] = useState<Message[]>([]);
+  useEffect(() => {
+    if (query) void allMessages().then(setTexts);
+  }, [query !== '', messages.value]);
+  const found = search(query, conversations.value, texts);
+  const groups = new Map<string, Found[]>();
+  for (const one of found) {
+    const group = groupOf(one.conversation.updated);
+    groups.set(group, [...(groups.get(group) ?? []), one]);
+  }
+  return (
+    <nav class="sidebar" aria-label={strings.menu}>
+      <div class="brand">
+        <Logo /> <span>{strings.product}</span>
+        <IconButton icon="menu" label={strings.closeMenu} onClick={() => (sidebarOpen.value = false)} />
+      </div>
+      <button type="button" class="button new-chat" onClick={() => (go(null), narrow.value && (sidebarOpen.value = false), void open(null))}>
+        <Icon name="plus" /> {strings.newChat}
+      </button>
+      <label class="search">
+        <Icon name="search" />
+        <input id="search" type="search" aria-label={strings.search} placeholder={strings.search} value={query} onInput={(event) => setQuery(event.currentTarget.value)} />
+      </label>
+      <div class="chats">
+        {!conversations.value.length && <p class="hint">{strings.noChats}</p>}
+        {query && !found.length && <p class="hint">{strings.nothingFound(query)}</p>}
+        {[...groups].map(([group, list]) => (
+          <section key={group}>
+            <h2>{group}</h2>
+            <ul>
+              {list.map((one) => (
+                <Entry key={one.conversation.id} found={one} />
+              ))}
+            </ul>
+          </section>
+        ))}
+      </div>
+      <div class="sidebar-foot">
+        <IconButton icon="pulse" label={strings.status.open} onClick={goStatus} />
+        <IconButton icon="upload" label={strings.import} onClick={importFiles} />
+        <IconButton icon="download" label={strings.exportAll} disabled={!conversations.value.length} onClick={() => exportFile(conversations.value, 'Tessera chats')} />
+        <IconButton icon="sliders" label={strings.settings.open} onClick={() => (settingsOpen.value = true)} />
+      </div>
+    </nav>
+  );
+}
