@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "server/page.h"
 #include "server/reply_parts.h"
 #include "server/service.h"
 
@@ -72,6 +73,7 @@ const std::vector<Service::Route>& Service::routes() {
 
 void Service::answer_route(const HttpRequest& request, HttpReply& reply) {
   try {
+    if (const PageFile* file = page_file_for(request)) return reply.send(answer_page(*file, request));
     for (const Route& route : routes()) {
       if (request.path == route.path) return reply.send((this->*route.answer)(request));
     }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file_map.h"
 #include "server/api.h"
+#include "server/page.h"
 
 namespace tessera::server {
 namespace {
@@ -27,7 +28,8 @@ bool is_address(std::string_view host) {
 }
 
 bool open_to_all(std::string_view path) {
-  return path == "/health" || path == "/";
+  // The page has to load before it can ask for the key.
+  return path == "/health" || path == "/" || find_page_file(path) != nullptr;
 }
 
 bool valid_key(const AccessPolicy& policy, const HttpRequest& request) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "server/page.h"
 #include "server/reply_parts.h"
 
 namespace tessera::server {
@@ -108,7 +109,8 @@ void Service::cancel_all() {
 
 std::optional<HttpAnswer> Service::gate(const HttpRequest& request) const {
   if (auto refused = check_access(options_.access, request)) return refused;
-  bool known = false;
+  if (page_file_for(request) != nullptr) return std::nullopt;
+  bool known = find_page_file(request.path) != nullptr;
   for (const Route& route : routes()) {
     if (request.path != route.path) continue;
     known = true;

@@ -194,7 +194,7 @@ export const strings = {
     bigCommand: './tessera serve path/to/gemma-4-12B-it',
     tryIt: 'Try one of these',
     board: 'Read a departures board',
-    boardText: 'A drawn picture, 960 × 672, answered in a second or two',
+    boardText: 'A drawn board of 1280 × 720 pixels: 264 tokens',
     boardPrompt: 'Read the board.',
     write: 'Write something, let it read',
     writeText: 'Your words become a picture; the model reads them back',

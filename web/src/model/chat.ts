@@ -1,12 +1,12 @@
 import { computed, signal } from '@preact/signals';
-import { ServerError, streamChat } from '../net/api';
+import { postJson, ServerError, streamChat } from '../net/api';
 import { apiMessages, requestBody } from '../net/request';
 import { checkServer, link, server } from '../net/server';
 import { strings } from '../strings';
 import { LiveReply } from './live';
 import * as state from './state';
-import { getMedia, newId } from './store';
-import { makeTitle, titleFromText } from './title';
+import { getMedia, newId, putMessage } from './store';
+import { cleanTitle, titleFromText, titlePrompt } from './title';
 import { runTool, toolDeclarations } from './tools';
 import { pathTo, stepBranch, subtree } from './tree';
 import type { Attachment, Conversation, Message } from './types';
@@ -88,9 +88,10 @@ async function reply(conversation: Conversation, message: Message, continued: bo
   lives.value = new Map(lives.value).set(conversation.id, live);
   await show(conversation, message);
   const before = pathTo(state.messages.value, message.parent);
-  const saving = setInterval(() => void state.saveMessage({ ...live.snapshot(), state: 'streaming' }), saveEveryMs);
   let rounds = message.rounds ?? [];
   const end = (fields: Partial<Message>): Message => ({ ...live.snapshot(), ...(rounds.length ? { rounds } : {}), ...fields });
+  // To the store alone: what is on screen comes from the live reply.
+  const saving = setInterval(() => void putMessage(end({ state: 'streaming' })).catch(() => undefined), saveEveryMs);
   let result: Message;
   try {
     for (let round = 0; ; round++) {
@@ -105,6 +106,7 @@ async function reply(conversation: Conversation, message: Message, continued: bo
       const said = live.snapshot();
       rounds = [...rounds, { thought: said.thought ?? '', text: said.text, calls: calls.map((c) => ({ ...c, result: runTool(c.name, c.arguments) })) }];
       live.nextRound();
+      await state.saveMessage({ ...message, rounds, state: 'streaming' });
     }
     result = end({ state: 'done', finish: live.finish });
   } catch (error) {
@@ -132,7 +134,14 @@ async function titleIfNeeded(id: string, before: Message[], result: Message): Pr
   const conversation = state.conversations.value.find((c) => c.id === id);
   const question = before[0];
   if (!conversation || conversation.titleFrom !== 'text' || before.length > 1 || !question || server.value?.small !== false) return;
-  const title = await makeTitle(question, result).catch(() => '');
+  const reply = await postJson<{ choices?: { message?: { content?: string } }[] }>('v1/chat/completions', {
+    model: server.value.model,
+    messages: [{ role: 'user', content: titlePrompt(question, result) }],
+    max_tokens: 24,
+    temperature: 0,
+    chat_template_kwargs: { enable_thinking: false },
+  }).catch(() => null);
+  const title = cleanTitle(reply?.choices?.[0]?.message?.content ?? '');
   const now = state.conversations.value.find((c) => c.id === id);
   if (title && now?.titleFrom === 'text') await state.saveConversation({ ...now, title, titleFrom: 'model' });
 }

@@ -90,12 +90,16 @@ export class LiveReply {
   /** The message as it stands. */
   snapshot(): Message {
     this.flush();
-    const thoughtMs = this.thoughtMs + (this.thoughtFrom ? performance.now() - this.thoughtFrom : 0);
     const made: Message = { ...this.message, text: this.gatheredText, stats: this.stats.value };
-    if (this.gatheredThought) Object.assign(made, { thought: this.gatheredThought, thoughtMs: Math.round(thoughtMs) });
+    if (this.gatheredThought) Object.assign(made, { thought: this.gatheredThought, thoughtMs: Math.round(this.thoughtMilliseconds()) });
     if (this.tokens.length) made.tokens = this.tokens;
     if (this.warning) made.warning = this.warning;
     return made;
+  }
+
+  /** So far. */
+  thoughtMilliseconds(): number {
+    return this.thoughtMs + (this.thoughtFrom ? performance.now() - this.thoughtFrom : 0);
   }
 
   private begin(): void {

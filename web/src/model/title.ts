@@ -1,5 +1,3 @@
-import { postJson } from '../net/api';
-import { server } from '../net/server';
 import { strings } from '../strings';
 import type { Attachment, Message } from './types';
 
@@ -16,15 +14,8 @@ export function cleanTitle(reply: string): string {
   return title.length > 80 ? '' : title;
 }
 
-export async function makeTitle(question: Message, answer: Message): Promise<string> {
+/** Asks for a title; the texts are cut, so that it costs little. */
+export function titlePrompt(question: Message, answer: Message): string {
   const files = question.attachments.map((a) => `[${a.kind}: ${a.name}]`).join(' ');
-  const prompt = `Write a title of at most six words, in the language of the conversation, for:\n\nUser: ${files} ${question.text.slice(0, 1000)}\n\nAssistant: ${answer.text.slice(0, 1000)}\n\nAnswer with the title only.`;
-  const reply = await postJson<{ choices?: { message?: { content?: string } }[] }>('v1/chat/completions', {
-    model: server.value?.model ?? '',
-    messages: [{ role: 'user', content: prompt }],
-    max_tokens: 24,
-    temperature: 0,
-    chat_template_kwargs: { enable_thinking: false },
-  });
-  return cleanTitle(reply.choices?.[0]?.message?.content ?? '');
+  return `Write a title of at most six words, in the language of the conversation, for:\n\nUser: ${files} ${question.text.slice(0, 1000)}\n\nAssistant: ${answer.text.slice(0, 1000)}\n\nAnswer with the title only.`;
 }

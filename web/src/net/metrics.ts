@@ -30,10 +30,12 @@ export function parseMetrics(text: string): Family[] {
     const sample = /^([a-zA-Z_:][\w:]*)(\{.*\})?\s+(\S+)/.exec(line);
     if (!sample) continue;
     const [, name, labels, value] = sample as unknown as [string, string, string | undefined, string];
+    const read = Number(value.replace(/^([+-]?)Inf$/, '$1Infinity'));
+    if (Number.isNaN(read)) continue;
     // A histogram's samples belong to the family without the ending.
     const base = name.replace(/_(bucket|sum|count|total)$/, '');
     const owner = families.get(name) ?? families.get(base) ?? family(name);
-    owner.samples.push({ name, labels: labels ?? '', value: Number(value.replace(/^([+-]?)Inf$/, '$1Infinity')) });
+    owner.samples.push({ name, labels: labels ?? '', value: read });
   }
   return [...families.values()].filter((f) => f.samples.length);
 }

@@ -21,7 +21,8 @@ async function mediaPart(attachment: MediaAttachment, load: LoadMedia): Promise<
     case 'image':
       return {
         type: 'image_url',
-        image_url: { url: `data:${attachment.mime};base64,${data}`, detail: detailOf[attachment.budget], max_soft_tokens: attachment.budget },
+        image_url: { url: `data:${attachment.mime};base64,${data}`, detail: detailOf[attachment.budget] },
+        max_soft_tokens: attachment.budget,
       };
     case 'audio':
       return { type: 'input_audio', input_audio: { data, format: audioFormats[attachment.mime] ?? 'wav' } };

@@ -5,6 +5,15 @@ import { sanitize } from './sanitize';
 let highlighter: Promise<typeof import('./highlight')> | undefined;
 let mathSetter: Promise<typeof import('./katex')> | undefined;
 
+const sliceMs = 6;
+let sliceEnd = 0;
+/** Lets the page draw when it has waited long enough: a reply may hold hundreds of formulas. */
+async function breathe(): Promise<void> {
+  if (performance.now() < sliceEnd) return;
+  await new Promise((resolve) => setTimeout(resolve));
+  sliceEnd = performance.now() + sliceMs;
+}
+
 export async function enhance(root: HTMLElement): Promise<void> {
   const codes = [...root.querySelectorAll<HTMLElement>('code[data-language]:not([data-language=""]):not([data-done])')];
   const maths = [...root.querySelectorAll<HTMLElement>('.math:not([data-done])')];
@@ -14,6 +23,7 @@ export async function enhance(root: HTMLElement): Promise<void> {
     highlighter ??= import('./highlight');
     const { highlight } = await highlighter;
     for (const code of codes) {
+      await breathe();
       const html = highlight(code.textContent ?? '', code.dataset['language'] ?? '');
       if (html !== null) code.innerHTML = sanitize(html);
     }
@@ -21,6 +31,9 @@ export async function enhance(root: HTMLElement): Promise<void> {
   if (maths.length) {
     mathSetter ??= import('./katex');
     const { setMath } = await mathSetter;
-    maths.forEach(setMath);
+    for (const math of maths) {
+      await breathe();
+      setMath(math);
+    }
   }
 }

@@ -15,6 +15,8 @@ md.renderer.rules['link_open'] = (tokens, i, options, _env, self) => {
   tokens[i]?.attrSet('rel', 'noopener noreferrer nofollow');
   return self.renderToken(tokens, i, options);
 };
+type Env = NonNullable<Parameters<typeof md.parse>[1]>;
+
 const codeBlock = (text: string, language: string) => {
   const name = md.utils.escapeHtml(language);
   return (
@@ -37,7 +39,8 @@ export class GrowingMarkdown {
   private source = '';
   private settledEnd = 0;
   private settled: string[] = [];
-  private env = {};
+  /** Link definitions of what is settled. The last line's may still grow, and markdown-it keeps the first it sees. */
+  private env: Env = {};
 
   update(source: string): { settled: readonly string[]; open: string } {
     if (!source.startsWith(this.source.slice(0, this.settledEnd))) {
@@ -47,19 +50,25 @@ export class GrowingMarkdown {
     }
     this.source = source;
     const tail = source.slice(this.settledEnd);
-    const tokens = md.parse(tail, this.env);
+    const env = { references: { ...this.env.references } };
+    const tokens = md.parse(tail, env);
     const starts: number[] = [];
     tokens.forEach((token, i) => {
       if (token.level === 0 && token.nesting >= 0) starts.push(i);
     });
-    const last = starts.at(-1);
+    // A line that is not whole can still become something else: "2" after a list is its next number.
+    const lineOf = (token: number | undefined) => (token === undefined ? 0 : (tokens[token]?.map?.[0] ?? 0));
+    const whole = tail.indexOf('\n', offsetOfLine(tail, lineOf(starts.at(-1)))) >= 0;
+    const last = starts.at(whole ? -1 : -2) ?? starts.at(-1);
     if (last === undefined) return { settled: this.settled, open: '' };
-    const done = starts.slice(0, -1).map((from, k) => md.renderer.render(tokens.slice(from, starts[k + 1]), md.options, this.env));
+    const done = starts.slice(0, starts.indexOf(last)).map((from, k) => md.renderer.render(tokens.slice(from, starts[k + 1]), md.options, env));
     if (done.length) {
+      const end = offsetOfLine(tail, lineOf(last));
+      md.parse(tail.slice(0, end), this.env);
       this.settled = [...this.settled, ...done];
-      this.settledEnd += offsetOfLine(tail, tokens[last]?.map?.[0] ?? 0);
+      this.settledEnd += end;
     }
-    return { settled: this.settled, open: md.renderer.render(tokens.slice(last), md.options, this.env) };
+    return { settled: this.settled, open: md.renderer.render(tokens.slice(last), md.options, env) };
   }
 }
 

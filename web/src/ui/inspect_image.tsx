@@ -129,8 +129,10 @@ export function FilmInspector({ attachment }: { attachment: VideoAttachment }) {
     canvas.width = size.width / 3;
     canvas.height = size.height / 3;
     const take = async () => {
+      if (film.readyState < film.HAVE_CURRENT_DATA) await new Promise((resolve, reject) => ((film.onloadeddata = resolve), (film.onerror = reject)));
       for (let i = 0; i < videoFrames && !over; i++) {
-        film.currentTime = (attachment.seconds * i) / videoFrames;
+        // Not quite 0: seeking to where one is may tell nothing.
+        film.currentTime = (attachment.seconds * i) / videoFrames + 1e-4;
         await new Promise((resolve, reject) => ((film.onseeked = resolve), (film.onerror = reject)));
         canvas.getContext('2d')?.drawImage(film, 0, 0, canvas.width, canvas.height);
         const shot = canvas.toDataURL('image/jpeg', 0.7);

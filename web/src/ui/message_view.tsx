@@ -1,3 +1,4 @@
+import { memo } from 'preact/compat';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { branch, currentLive, goOn, regenerate, removeMessage, editAndSend, rewrite } from '../model/chat';
 import type { LiveReply } from '../model/live';
@@ -44,23 +45,30 @@ function Rounds({ rounds }: { rounds: ToolRound[] }) {
   );
 }
 
-/** The only part of the page that renders while a reply comes. */
-function LiveBody({ live }: { live: LiveReply }) {
-  const text = live.text.value;
-  const thought = live.thought.value;
-  const progress = live.progress.value;
-  const phase = live.phase.value;
+function Waiting({ live }: { live: LiveReply }) {
+  const progress = live.phase.value === 'reading' ? live.progress.value : null;
+  return (
+    <div class="waiting">
+      <span class="shimmer">{progress ? t.reading(progress.done, progress.total) : t.waiting}</span>
+      {progress && <progress max={progress.total} value={progress.done} aria-label={t.waiting} />}
+    </div>
+  );
+}
+
+/**
+ * The only part of the page that renders while a reply comes; and it stays when the reply is whole, so that finished
+ * blocks are not made again.
+ */
+function ReplyBody({ message, live }: { message: Message; live: LiveReply | null }) {
+  const text = live ? live.text.value : message.text;
+  const thought = live ? live.thought.value : (message.thought ?? '');
+  const thoughtMs = message.thoughtMs ?? live?.thoughtMilliseconds() ?? 0;
   return (
     <>
-      {thought && <Thought text={thought} ms={0} running={phase === 'thinking'} />}
-      {text && <MarkdownView text={text} growing />}
-      {!text && !thought && (
-        <div class="waiting">
-          <span class="shimmer">{progress && phase === 'reading' ? t.reading(progress.done, progress.total) : t.waiting}</span>
-          {progress && phase === 'reading' && <progress max={progress.total} value={progress.done} aria-label={t.waiting} />}
-        </div>
-      )}
-      <StatsLine stats={live.stats.value} live />
+      {thought && <Thought key="thought" text={thought} ms={thoughtMs} running={live?.phase.value === 'thinking'} />}
+      {text && <MarkdownView key="text" text={text} growing={live !== null} />}
+      {live && !text && !thought && <Waiting live={live} />}
+      {live && <StatsLine stats={live.stats.value} live />}
     </>
   );
 }
@@ -162,7 +170,7 @@ function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) 
   );
 }
 
-export function MessageView({ message }: { message: Message }) {
+export const MessageView = memo(function MessageView({ message }: { message: Message }) {
   const [editing, setEditing] = useState(false);
   const live = currentLive.value?.message.id === message.id ? currentLive.value : null;
   const mine = message.role === 'user';
@@ -175,16 +183,13 @@ export function MessageView({ message }: { message: Message }) {
           ))}
         </div>
       )}
-      {!live && message.thought && <Thought text={message.thought} ms={message.thoughtMs ?? 0} running={false} />}
       {message.rounds && <Rounds rounds={message.rounds} />}
       {editing ? (
         <Editor message={message} onDone={() => setEditing(false)} />
-      ) : live ? (
-        <LiveBody live={live} />
       ) : mine ? (
         message.text && <div class="bubble">{message.text}</div>
       ) : (
-        message.text && <MarkdownView text={message.text} growing={false} />
+        <ReplyBody message={message} live={live} />
       )}
       {!live && !mine && <Notice message={message} />}
       {!live && !editing && (
@@ -195,4 +200,4 @@ export function MessageView({ message }: { message: Message }) {
       )}
     </article>
   );
-}
+});

@@ -1,0 +1,184 @@
+import { readFileSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { encodeWav } from '../../src/media/wav';
+import { writeFileSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { defaults, startMock, type Mock } from '../mock';
+import { composer, examples, fixtures, launch, openPage, replies, settled, shot, type Opened } from './page';
+
+let browser: Browser;
+let mock: Mock;
+let open: Opened;
+
+beforeAll(async () => {
+  // Two seconds of 440 Hz: what the fake microphone hears.
+  const tone = Float32Array.from({ length: 96000 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * 440 * i) / 48000));
+  const wav = join(mkdtempSync(join(tmpdir(), 'tessera-')), 'tone.wav');
+  writeFileSync(wav, encodeWav(tone, 48000));
+  browser = await launch(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`]);
+  mock = await startMock();
+});
+afterAll(async () => {
+  await browser?.close();
+  await mock?.stop();
+});
+afterEach(async () => {
+  expect(open.faults).toEqual([]);
+  await open.context.close();
+  Object.assign(mock.options, defaults);
+  mock.requests.length = 0;
+});
+const start = async (options = {}) => (open = await openPage(browser, mock.url, options)).page;
+
+/** Files as a drop or a paste brings them. */
+async function hand(page: Page, how: 'drop' | 'paste', files: { name: string; type: string; bytes: Buffer }[]): Promise<void> {
+  const list = files.map((f) => ({ ...f, bytes: f.bytes.toString('base64') }));
+  await page.evaluate(
+    ([kind, given]) => {
+      const data = new DataTransfer();
+      for (const f of given) data.items.add(new File([Uint8Array.from(atob(f.bytes), (c) => c.charCodeAt(0))], f.name, { type: f.type }));
+      const target = document.querySelector('#composer-text') as HTMLElement;
+      if (kind === 'paste') target.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+      else for (const name of ['dragenter', 'dragover', 'drop']) target.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
+    },
+    [how, list] as const,
+  );
+}
+const boardFile = () => ({ name: 'departures.png', type: 'image/png', bytes: readFileSync(`${examples}departures.png`) });
+type Part = { type: string; image_url?: { url: string; detail: string }; max_soft_tokens?: number; input_audio?: { data: string; format: string } };
+const sentParts = (n = -1): Part[] => (mock.requests.at(n)?.['messages'] as { content: Part[] }[]).find((m) => Array.isArray(m.content))?.content ?? [];
+
+describe('media', () => {
+  it('drops a picture, shows its cost, lets one choose the detail, and sends the file as it is', async () => {
+    const page = await start();
+    await hand(page, 'drop', [boardFile()]);
+    const detail = page.getByRole('combobox', { name: /Detail of departures.png/ });
+    expect(await detail.locator('option').allInnerTexts()).toHaveLength(5);
+    await detail.selectOption('1120');
+    expect(await detail.locator('option:checked').innerText()).toBe('1,102 tokens');
+    await shot(page, 'draft');
+    await composer(page).fill('Read the board.');
+    await composer(page).press('Enter');
+    await settled(page);
+    await replies(page).last().getByText('Frankfurt').waitFor();
+    const parts = sentParts();
+    expect(parts.map((p) => p.type)).toEqual(['image_url', 'text']);
+    expect(parts[0]?.max_soft_tokens).toBe(1120);
+    expect(parts[0]?.image_url?.url).toBe(`data:image/png;base64,${boardFile().bytes.toString('base64')}`);
+    await shot(page, 'board');
+    // Later turns and reloads send it again.
+    await page.reload();
+    await page.locator('.message.user img').waitFor();
+    await composer(page).fill('And now?');
+    await composer(page).press('Enter');
+    await settled(page);
+    expect(sentParts()[0]?.image_url?.url.length).toBe(parts[0]?.image_url?.url.length);
+  });
+
+  it('pastes a picture', async () => {
+    const page = await start();
+    await hand(page, 'paste', [{ ...boardFile(), name: 'image.png' }]);
+    await page.locator('.composer .thumb img').waitFor();
+    await page.getByRole('button', { name: 'Remove image.png' }).click();
+    await expect.poll(() => page.locator('.composer .attachment').count()).toBe(0);
+  });
+
+  it('says what to do with files that it cannot read', async () => {
+    const page = await start();
+    await hand(page, 'drop', [
+      { name: 'broken.png', type: 'image/png', bytes: Buffer.from('no picture') },
+      { name: 'a.zip', type: 'application/zip', bytes: Buffer.from([0x50, 0x4b, 0, 1]) },
+      { name: 'notes.md', type: '', bytes: Buffer.from('# fine') },
+    ]);
+    await page.getByText('broken.png could not be read as a picture. Save it as JPEG or PNG').waitFor();
+    await page.getByText('a.zip is not a picture, sound, video or text').waitFor();
+    await page.locator('.text-file').getByText('notes.md').waitFor();
+  });
+
+  it('records from the microphone and sends 16 kHz mono', async () => {
+    const page = await start();
+    await page.getByRole('button', { name: 'Record sound' }).click();
+    await page.waitForFunction(() => parseFloat(document.querySelector('.record-time')?.textContent ?? '0') > 1.2);
+    await shot(page, 'recording');
+    await page.getByRole('button', { name: 'Use recording' }).click();
+    await page.locator('.composer audio').waitFor();
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    await settled(page);
+    await page.getByText('I heard a steady tone.').waitFor();
+    const sound = sentParts()[0]?.input_audio;
+    expect(sound?.format).toBe('wav');
+    const wav = Buffer.from(sound?.data ?? '', 'base64');
+    expect([wav.readUInt32LE(24), wav.readUInt16LE(22), wav.readUInt16LE(34)]).toEqual([16000, 1, 16]);
+    const samples = Array.from({ length: (wav.length - 44) / 2 }, (_, i) => wav.readInt16LE(44 + 2 * i));
+    expect(samples.length).toBeGreaterThan(16000);
+    // It is the tone: its energy lies at 440 Hz.
+    const power = (hz: number) => {
+      let re = 0, im = 0;
+      samples.forEach((v, i) => ((re += v * Math.cos((2 * Math.PI * hz * i) / 16000)), (im += v * Math.sin((2 * Math.PI * hz * i) / 16000))));
+      return re * re + im * im;
+    };
+    expect(power(440)).toBeGreaterThan(50 * Math.max(power(300), power(600), power(880), 1));
+  });
+
+  it('takes a photo', async () => {
+    const page = await start();
+    await page.getByRole('button', { name: 'Take a photo' }).click();
+    await page.getByRole('button', { name: 'Take photo', exact: true }).click();
+    await page.locator('.composer .thumb img').waitFor();
+  });
+
+  it('shows the reference’s pixels, patch by patch', async () => {
+    const page = await start();
+    await hand(page, 'drop', [boardFile()]);
+    await page.getByRole('button', { name: /Show what the model sees of departures.png/ }).click();
+    await page.getByText('22 × 12 patches of 48 × 48 pixels: 264 tokens').waitFor();
+    await page.locator('.patch-picture canvas').waitFor();
+    const picture = page.getByRole('application');
+    await picture.hover({ position: { x: 5, y: 5 } });
+    await page.getByText('Patch in row 1, column 1').waitFor();
+    await picture.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowDown');
+    await page.getByText('Patch in row 2, column 2').waitFor();
+    await shot(page, 'what-it-sees');
+    const [width, height] = await page.locator('.patch-picture canvas').evaluate((c: HTMLCanvasElement) => [c.width, c.height]);
+    expect((width as number) % 48 + ((height as number) % 48)).toBe(0);
+    await page.keyboard.press('Escape');
+  });
+
+  it('shows sound in frames of 40 ms, and a film’s frames', async () => {
+    const page = await start();
+    const tone = encodeWav(Float32Array.from({ length: 16000 }, (_, i) => Math.sin(i / 8)), 16000);
+    await hand(page, 'drop', [{ name: 'tone.wav', type: 'audio/wav', bytes: Buffer.from(tone) }]);
+    await page.getByText('27 tokens').waitFor();
+    await page.getByRole('button', { name: /what the model sees of tone.wav/ }).click();
+    await page.getByText('25 frames of 40 ms (640 samples): 25 tokens').waitFor();
+    await page.getByRole('slider').focus();
+    await page.keyboard.press('ArrowRight');
+    await page.getByText('Frame 2, from 0.04 s').waitFor();
+    await shot(page, 'what-it-hears');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Remove tone.wav' }).click();
+    await hand(page, 'drop', [{ name: 'film.webm', type: 'video/webm', bytes: readFileSync(`${fixtures}media/index_vp9.webm`) }]);
+    await page.getByRole('button', { name: /what the model sees of film.webm/ }).click();
+    await page.locator('.film-strip img').nth(4).waitFor();
+  });
+
+  it('the first-run cards of the small model work with one click', async () => {
+    mock.options.small = true;
+    const page = await start();
+    await page.getByText('You are talking to the small default model').waitFor();
+    await shot(page, 'first-run-small');
+    await page.getByRole('button', { name: /Read a departures board/ }).click();
+    await replies(page).last().getByText('Frankfurt').waitFor();
+    await settled(page);
+    await page.keyboard.press('Control+Shift+O');
+    await page.getByRole('textbox', { name: 'Words to draw' }).fill('Hello there');
+    await page.getByRole('button', { name: 'Draw and send' }).click();
+    await page.locator('.message.user img').waitFor();
+    await settled(page);
+    expect(sentParts().map((p) => p.type)).toEqual(['image_url', 'text']);
+  });
+});
