@@ -8,7 +8,7 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['tests/browser/**/*.test.ts'],
-          testTimeout: 60000,
+          testTimeout: 180000,
           hookTimeout: 60000,
           fileParallelism: false,
           retry: 0,
