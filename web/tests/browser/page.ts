@@ -31,6 +31,7 @@ export async function openPage(browser: Browser, url: string, options: ContextOp
     faults.push(`asked for ${to.href}`);
     return route.abort();
   });
+  context.setDefaultTimeout(90000); // CI machines are busy
   const page = await context.newPage();
   page.on('pageerror', (error) => faults.push(`${error.name}: ${error.message}\n${error.stack ?? ''}`));
   page.on('console', (message) => {

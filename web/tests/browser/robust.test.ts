@@ -156,7 +156,7 @@ describe('for everybody', () => {
 describe('speed', () => {
   // Times are printed, not judged: machines differ. What makes it fast is judged: a finished block is never made again.
   it('makes each block of a growing reply once', async () => {
-    mock.options.reply = longReply.repeat(6);
+    mock.options.reply = longReply.repeat(3);
     mock.options.tokenMs = 10;
     const page = await start();
     const ready = await page.evaluate(() => performance.getEntriesByType('navigation')[0]?.toJSON().domInteractive as number);
