@@ -37,6 +37,12 @@ for target in "${targets[@]}"; do
         printf '%s{"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"}}}}}]}' $first >"$seeds/request$first"
         printf '%s<|channel>thought\nhm<channel|>So <|tool_call>call:f{a:<|"|>b<|"|>,c:[1,{d:true}]}<tool_call|>' $first >"$seeds/reply$first"
       done ;;
+    fuzz_request)
+      for first in 0 1 2 3 4 5; do # the first byte picks the API
+        printf '%s{"messages":[{"role":"user","content":[{"type":"text","text":"Hi"},{"type":"image_url","image_url":{"url":"data:;base64,AAAA"}}]}],"max_tokens":5,"stream":true,"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]}' $first >"$seeds/chat$first"
+        printf '%s{"input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}],"prompt":["a"],"max_tokens":5,"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"x"}]}]}' $first >"$seeds/other$first"
+      done
+      printf '6--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--' >"$seeds/form" ;;
     fuzz_schema)
       printf '{"type":"object","properties":{"a":{"type":"string","pattern":"^[a-z]{2,4}$","maxLength":3},"b":{"$ref":"#/$defs/n"}},"required":["a"],"$defs":{"n":{"anyOf":[{"type":"integer","minimum":-3,"maximum":12},{"type":"array","items":{"$ref":"#"},"minItems":1}]}}}\000abcdefghijklmnopqrstuvwxyz' >"$seeds/object"
       printf '{"allOf":[{"additionalProperties":{"type":"number","exclusiveMaximum":0.5}},{"properties":{"x":{"enum":[1,"y",null]}}}]}\0000123456789' >"$seeds/merged"

@@ -1,9 +1,8 @@
 #pragma once
 // Tessera: one engine for one model, Gemma 4 Unified. The public header, with tools.h at its end.
 //
-// Two nouns: an Engine is a loaded model; a Session is one conversation on it. Media are decoded first, on
-// any thread, into Media. Everything that can fail throws tessera::Error; no input ends the process. Sources
-// cited are pages of docs/spec.
+// Two nouns: an Engine is a loaded model; a Session is one conversation on it. Media are decoded first, on any
+// thread. Everything that can fail throws Error; no input ends the process. Sources cited are in docs/spec.
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -69,6 +68,8 @@ class Media {
   /// WAV, MP3, FLAC, Ogg Vorbis, Opus, M4A; any rate and channel count; becomes 16 kHz mono, 40 ms a token.
   /// Throws kBadMedia (also for zero samples), kTooLarge.
   static Media audio(std::span<const uint8_t> file, std::string name, const MediaLimits& limits = {});
+  static std::vector<struct AudioSegment> audio_segments(std::span<const uint8_t> file, std::string name,
+                                                         double segment_s, const MediaLimits& limits = {});
   /// MP4, WebM, MOV. Frames only; the sound track is a part of its own: audio() on the same bytes.
   /// Throws kBadMedia (also for no frames), kTooLarge, kBadRequest.
   static Media video(std::span<const uint8_t> file, std::string name, const VideoOptions& options = {},
@@ -170,8 +171,7 @@ struct EngineOptions {
   /// Engine::options() has the file's path here, or "".
   std::string pack_dir;
   bool pin_threads = false;  // worker threads stay on cores of their own; the caller's is left alone
-  /// Weights and KV cache are taken at once and never swapped out; kTooLarge when the system does not allow
-  /// it.
+  /// Weights and KV cache are taken at once and never swapped out; kTooLarge when that is not allowed.
   bool lock_memory = false;
   /// Of a GGUF model. "": an mmproj*.gguf beside it that is named after it, or the only one there; ModelInfo
   /// says which. Of another model: kBadModel. With a directory: kBadRequest.

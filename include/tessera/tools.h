@@ -5,6 +5,13 @@
 
 namespace tessera {
 
+/// Of Media::audio_segments: a recording of any length as sounds of at most `segment_s` seconds (1 … 600), cut
+/// where it is quietest in the second half of each. It throws as Media::audio.
+struct AudioSegment {
+  Media media;
+  double begin_s = 0, end_s = 0;  // in the recording
+};
+
 /// The parity probe behind `tessera trace`: runs `parts` and writes what the model computed as safetensors.
 struct TraceOptions {
   std::string parts_path;  // JSON list: "text" | ["image", file, budget] | ["audio", file] | ["ids", [..]]

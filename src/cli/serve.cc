@@ -22,6 +22,7 @@ struct ServeFlags {
   std::string model, config, key_file, log_level = "info", log_format = "text", log_file, reasoning = "off";
   EngineFlags engine;
   server::ServerOptions server;
+  int64_t cache_ram_mb = 0, cache_disk_mb = 8192;
   int max_body_mb = 64, grace_s = 30, ping_s = 15, request_timeout_s = 0;
   double max_audio_s = MediaLimits().max_audio_s;
 };
@@ -99,6 +100,10 @@ int serve(CLI::App& command, ServeFlags& flags) {
   std::thread loader([&] {
     try {
       EngineFlags engine = flags.engine;
+      engine.options.parallel = flags.server.parallel;
+      engine.options.max_queue = flags.server.max_queue;
+      engine.options.cache_ram_bytes = flags.cache_ram_mb << 20;
+      engine.options.cache_disk_bytes = flags.cache_disk_mb << 20;
       auto loaded = load_engine(model, engine);
       log.write(
           LogLevel::kInfo, "ready",
@@ -134,11 +139,22 @@ void add_server_flags(CLI::App& command, ServeFlags& flags) {
   add("Server", "--port", o.http.port, "port to listen on; 0: any free one (default: 8080)", "N")
       ->check(CLI::Range(0, 65535));
   add("Server", "--alias", o.model_name, "name that the model goes by (default: its folder or file)", "NAME");
-  add("Server", "--parallel", o.parallel, "requests that generate at once (default: 1)", "N")
+  add("Server", "--parallel", o.parallel,
+      "requests that generate at once, each with a KV cache of --ctx tokens (default: 4)", "N")
       ->check(CLI::Range(1, 1024));
   add("Server", "--max-queue", o.max_queue, "… and that wait; over it 503 with Retry-After (default: 64)",
       "N")
       ->check(CLI::Range(0, 1 << 16));
+  add("Server", "--max-step-ms", flags.engine.options.max_step_ms,
+      "what a long prompt may add to the time between two tokens of the others (default: 200)", "MS")
+      ->check(CLI::Range(1.0, 60000.0));
+  add("Server", "--cache-ram", flags.cache_ram_mb,
+      "memory for prefixes of earlier conversations, MiB (default: 0)", "N")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  add("Server", "--cache-disk", flags.engine.options.cache_dir,
+      "folder for them, kept over restarts (default: none)", "DIR");
+  add("Server", "--cache-disk-mb", flags.cache_disk_mb, "… and how much of it, MiB (default: 8192)", "N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   add("Server", "--request-timeout", flags.request_timeout_s,
       "end an answer after this many seconds (default: never)", "S")
       ->check(CLI::Range(0, 1 << 20));

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "media/resize.h"
+#include "media/silence.h"
 #include "media/target_size.h"
 #include "media/video.h"
 
@@ -42,6 +43,25 @@ Media Media::audio(std::span<const uint8_t> file, std::string name, const MediaL
   data->duration_s = static_cast<double>(samples.size()) / kSampleHz;
   data->audio = to_frames(samples);
   return Media(std::move(data));
+}
+
+std::vector<AudioSegment> Media::audio_segments(std::span<const uint8_t> file, std::string name,
+                                                double segment_s, const MediaLimits& limits) {
+  if (!(segment_s >= 1 && segment_s <= 600)) {
+    throw_error(ErrorKind::kBadRequest, "segments of {} s, expected 1 to 600", segment_s);
+  }
+  const std::vector<float> samples = decode_audio(file, name, limits);
+  std::vector<AudioSegment> segments;
+  for (const auto& [begin, end] : cut_at_silences(samples, static_cast<size_t>(segment_s * kSampleHz))) {
+    auto data = std::make_shared<MediaData>();
+    data->kind = MediaKind::kAudio;
+    data->name = name;
+    data->duration_s = static_cast<double>(end - begin) / kSampleHz;
+    data->audio = to_frames(std::span(samples).subspan(begin, end - begin));
+    segments.push_back({Media(std::move(data)), static_cast<double>(begin) / kSampleHz,
+                        static_cast<double>(end) / kSampleHz});
+  }
+  return segments;
 }
 
 Media Media::video(std::span<const uint8_t> file, std::string name, const VideoOptions& options,

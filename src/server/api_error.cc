@@ -5,6 +5,11 @@
 #include <new>
 
 namespace tessera::server {
+namespace {
+
+constexpr int kRetryAfterS = 2;
+
+}  // namespace
 
 ApiError bad_request(const std::string& message) {
   return {400, "invalid_request_error", message};
@@ -45,6 +50,8 @@ ApiError current_error() {
       case ErrorKind::kBadMedia:
       case ErrorKind::kBadRequest:
         return bad_request(error.what());
+      case ErrorKind::kBusy:
+        return unavailable(error.what(), kRetryAfterS);
       case ErrorKind::kTooLarge:
         return {413, "request_too_large", error.what()};
       default:

@@ -1,4 +1,3 @@
-#include "server/api_error.h"
 #include "server/model.h"
 
 namespace tessera::server {
@@ -7,10 +6,9 @@ namespace {
 class EngineConversation final : public Conversation {
  public:
   EngineConversation(std::shared_ptr<Engine> engine, const Prompt& prompt)
-      : prompt_(prompt), session_(engine), context_tokens_(engine->options().context_tokens) {
+      : prompt_(prompt), session_(std::move(engine)) {
     set();
     tokens_ = session_.tokens();
-    if (tokens_ >= context_tokens_) throw context_too_small(tokens_, context_tokens_);
   }
 
   int prompt_tokens() const override { return tokens_; }
@@ -40,8 +38,7 @@ class EngineConversation final : public Conversation {
 
   const Prompt prompt_;
   Session session_;
-  int64_t context_tokens_;
-  int64_t tokens_ = 0;
+  int tokens_ = 0;
   bool used_ = false;
 };
 
@@ -52,6 +49,7 @@ class EngineModel final : public Model {
   const ModelInfo& info() const override { return engine_->info(); }
   int64_t context_tokens() const override { return engine_->options().context_tokens; }
   std::string backend() const override { return engine_->backend(); }
+  EngineStatus status() const override { return engine_->status(); }
   std::unique_ptr<Conversation> open(const Prompt& prompt) override {
     return std::make_unique<EngineConversation>(engine_, prompt);
   }

@@ -36,6 +36,7 @@ class Model {
   virtual const ModelInfo& info() const = 0;
   virtual int64_t context_tokens() const = 0;
   virtual std::string backend() const = 0;
+  virtual EngineStatus status() const = 0;
   /// Throws Error, ApiError.
   virtual std::unique_ptr<Conversation> open(const Prompt& prompt) = 0;
   virtual std::vector<int32_t> tokenize(std::string_view text) const = 0;

@@ -51,6 +51,8 @@ int readable_calls(const Reply& reply) {
 
 std::string warning_of(const Reply& reply) {
   if (!reply.warning.empty()) return reply.warning;
+  if (reply.finish == FinishReason::kTimeLimit)
+    return "the answer was cut at this server's time limit (--request-timeout)";
   if (readable_calls(reply) < static_cast<int>(reply.tool_calls.size())) {
     return "the model wrote a tool call that cannot be read; it is part of the content as it stands";
   }
@@ -78,6 +80,7 @@ std::string openai_finish(const Reply& reply) {
     case FinishReason::kLength:
     case FinishReason::kContextFull:
     case FinishReason::kCancelled:
+    case FinishReason::kTimeLimit:
       return "length";
     default:
       return readable_calls(reply) > 0 ? "tool_calls" : "stop";

@@ -135,16 +135,19 @@ HttpAnswer Service::props(const HttpRequest&) {
 }
 
 HttpAnswer Service::slots(const HttpRequest&) {
+  const auto loaded = model();
   Json list = Json::array();
-  const std::lock_guard lock(mutex_);
-  for (const Active& active : active_) {
+  for (const SlotStatus& slot : loaded->status().slots) {
+    const bool busy = slot.state != SlotStatus::State::kIdle;
     list.push_back({{"id", list.size()},
-                    {"request", active.number},
-                    {"api", active.api},
-                    {"is_processing", active.conversation != nullptr},
-                    {"started_at_ms", active.started_ms},
-                    {"n_prompt_tokens", active.prompt_tokens.load()},
-                    {"n_decoded_events", active.generated.load()}});
+                    {"n_ctx", loaded->context_tokens()},
+                    {"is_processing", busy},
+                    {"state", !busy                                          ? "idle"
+                              : slot.state == SlotStatus::State::kPrefilling ? "prefilling"
+                                                                             : "generating"},
+                    {"n_held_tokens", slot.held_tokens},
+                    {"n_prompt_tokens", slot.prompt_tokens},
+                    {"n_decoded", slot.completion_tokens}});
   }
   return json_answer(list);
 }
@@ -152,14 +155,33 @@ HttpAnswer Service::slots(const HttpRequest&) {
 HttpAnswer Service::metrics(const HttpRequest&) {
   std::map<std::string, double> gauges;
   std::function<HttpCounts()> counted;
+  std::shared_ptr<Model> loaded;
   {
     const std::lock_guard lock(mutex_);
     counted = counts_;
+    loaded = model_;
   }
   if (counted) {
     const HttpCounts counts = counted();
     gauges["connections"] = counts.connections;
     gauges["handlers"] = counts.handlers;
+  }
+  if (loaded) {
+    const EngineStatus status = loaded->status();
+    gauges["slots"] = static_cast<double>(status.slots.size());
+    gauges["slots_busy"] =
+        static_cast<double>(std::count_if(status.slots.begin(), status.slots.end(), [](const SlotStatus& s) {
+          return s.state != SlotStatus::State::kIdle;
+        }));
+    gauges["queued"] = status.queued;
+    gauges["steps"] = static_cast<double>(status.steps);
+    gauges["step_rows"] = static_cast<double>(status.step_rows);
+    gauges["busy_seconds"] = status.busy_ms / 1e3;
+    gauges["longest_step_seconds"] = status.longest_step_ms / 1e3;
+    gauges["cache_ram_bytes"] = static_cast<double>(status.cache_ram_bytes);
+    gauges["cache_disk_bytes"] = static_cast<double>(status.cache_disk_bytes);
+    gauges["cache_entries"] = static_cast<double>(status.cache_entries);
+    gauges["cache_hits"] = static_cast<double>(status.cache_hits);
   }
   return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(gauges)};
 }

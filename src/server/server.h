@@ -20,7 +20,7 @@ struct ServerOptions {
   bool thinking = false;       // when a request does not say
   int reasoning_budget = -1;   // tokens, when a request does not say; -1: no limit
   int max_tokens = 0;          // when a request does not say; 0: no limit
-  int parallel = 1;            // requests that generate at once
+  int parallel = 4;            // requests that generate at once
   int max_queue = 64;          // … and that wait; over it 503
   int request_timeout_ms = 0;  // of one answer; 0: none
   bool log_prompts = false;

@@ -21,6 +21,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+constexpr const char* kTranscriptions = "/v1/audio/transcriptions";
+constexpr const char* kTranslations = "/v1/audio/translations";
+
 const Api* api_for(const HttpRequest& request) {
   for (const Api* api : generating_apis()) {
     if (request.path == api->path) return api;
@@ -30,42 +33,29 @@ const Api* api_for(const HttpRequest& request) {
 
 }  // namespace
 
-// In the list while it lives; the list is what /slots shows and what a shutdown cancels.
-class Service::Turn {
- public:
-  Turn(Service& service, const char* api, int64_t number) : service_(service) {
-    const std::lock_guard lock(service.mutex_);
-    const auto most = static_cast<size_t>(service.options_.parallel + service.options_.max_queue);
-    if (service.stopping_) throw unavailable("the server is shutting down", kRetryAfterS);
-    if (service.active_.size() >= most) {
-      ++service.metrics_.rejected;
-      throw unavailable(fmt::format("{} requests run or wait already (--parallel, --max-queue)", most),
-                        kRetryAfterS);
-    }
-    at_ = service.active_.emplace(service.active_.end());
-    at_->api = api;
-    at_->number = number;
-    at_->started_ms = unix_seconds() * 1000;
-    ++service.metrics_.active;
+Service::Turn::Turn(Service& service) : service_(service) {
+  const std::lock_guard lock(service.mutex_);
+  const auto most = static_cast<size_t>(service.options_.parallel + service.options_.max_queue);
+  if (service.stopping_) throw unavailable("the server is shutting down", kRetryAfterS);
+  if (service.active_.size() >= most) {
+    ++service.metrics_.rejected;
+    throw unavailable(fmt::format("{} requests run or wait already (--parallel, --max-queue)", most),
+                      kRetryAfterS);
   }
-  ~Turn() {
-    --service_.metrics_.active;
-    const std::lock_guard lock(service_.mutex_);
-    service_.active_.erase(at_);
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
+  at_ = service.active_.insert(service.active_.end(), nullptr);
+  ++service.metrics_.active;
+}
 
-  Active& state() { return *at_; }
-  void set(Conversation* conversation) {
-    const std::lock_guard lock(service_.mutex_);
-    at_->conversation = conversation;
-  }
+Service::Turn::~Turn() {
+  --service_.metrics_.active;
+  const std::lock_guard lock(service_.mutex_);
+  service_.active_.erase(at_);
+}
 
- private:
-  Service& service_;
-  std::list<Active>::iterator at_;
-};
+void Service::Turn::set(Conversation* conversation) {
+  const std::lock_guard lock(service_.mutex_);
+  *at_ = conversation;
+}
 
 Service::Service(const ServerOptions& options, Log& log)
     : options_(options), log_(log), started_s_(unix_seconds()) {}
@@ -102,8 +92,8 @@ ApiContext Service::context() const {
 void Service::cancel_all() {
   stopping_ = true;
   const std::lock_guard lock(mutex_);
-  for (auto& active : active_) {
-    if (active.conversation != nullptr) active.conversation->cancel();
+  for (Conversation* conversation : active_) {
+    if (conversation != nullptr) conversation->cancel();
   }
 }
 
@@ -119,10 +109,9 @@ std::optional<HttpAnswer> Service::gate(const HttpRequest& request) const {
       return std::nullopt;
     }
   }
-  if (const Api* api = api_for(request)) {
+  if (api_for(request) != nullptr || request.path == kTranscriptions || request.path == kTranslations) {
     if (request.method == "POST") return std::nullopt;
     known = true;
-    (void)api;
   }
   if (!known) return error_for_path(request.path, not_found("there is nothing at this path"));
   return error_for_path(request.path,
@@ -140,6 +129,8 @@ void Service::handle(const HttpRequest& request, HttpReply& reply) {
   const Api* api = api_for(request);
   if (api != nullptr) {
     generate(*api, request, reply);
+  } else if (request.path == kTranscriptions || request.path == kTranslations) {
+    transcribe(request, reply, request.path == kTranslations);
   } else {
     answer_route(request, reply);
   }
@@ -172,7 +163,7 @@ Prompt Service::prompt_of(const GenerateRequest& request) const {
 void Service::generate(const Api& api, const HttpRequest& http, HttpReply& reply) {
   Work work;
   try {
-    Turn turn(*this, api.name, http.number);
+    Turn turn(*this);
     run(api, http, reply, turn, work);
   } catch (...) {
     const ApiError error = current_error();
@@ -204,10 +195,7 @@ void Service::run(const Api& api, const HttpRequest& http, HttpReply& reply, Tur
   for (int p = 0; p < prompts; ++p) {
     if (!request.raw.empty()) prompt.raw = request.raw[static_cast<size_t>(p)];
     const auto conversation = loaded->open(prompt);
-    if (conversation->prompt_tokens() >= loaded->context_tokens()) {
-      throw context_too_small(conversation->prompt_tokens(), loaded->context_tokens());
-    }
-    turn.state().prompt_tokens = conversation->prompt_tokens();
+    check_context(*conversation, *loaded);
     if (!writer) writer = api.writer({request, reply, api_context, conversation->prompt_tokens()});
     for (int i = 0; i < request.choices; ++i) {
       const int number = p * request.choices + i;
@@ -222,9 +210,16 @@ void Service::run(const Api& api, const HttpRequest& http, HttpReply& reply, Tur
   writer->end();
 }
 
+void Service::check_context(const Conversation& conversation, const Model& model) {
+  if (conversation.prompt_tokens() >= model.context_tokens()) {
+    throw context_too_small(conversation.prompt_tokens(), model.context_tokens());
+  }
+}
+
 Reply Service::answer(Conversation& conversation, const GenerateRequest& request, HttpReply& reply,
                       ReplyWriter* writer, int number, Turn& turn) {
   GenerateOptions options = request.options;
+  options.timeout_ms = options_.request_timeout_ms;
   if (options.sampling.seed) *options.sampling.seed += static_cast<uint64_t>(number);
   const auto start = Clock::now();
   auto last = start;
@@ -239,20 +234,22 @@ Reply Service::answer(Conversation& conversation, const GenerateRequest& request
       turn.set(nullptr);
     }
   } clear{turn, reply};
+  if (stopping_ || reply.closed()) {
+    Reply none;
+    none.finish = FinishReason::kCancelled;
+    return none;
+  }
   const Reply answered = conversation.generate(options, [&](const Event& event) {
     // Told again: a cancel before generate() had begun is forgotten by it.
-    const bool late =
-        options_.request_timeout_ms > 0 && seconds_since(start) * 1e3 > options_.request_timeout_ms;
-    if (late || stopping_ || reply.closed()) conversation.cancel();
+    if (stopping_ || reply.closed()) conversation.cancel();
     if (event.kind != EventKind::kPrefill) {
       const auto now = Clock::now();
       (any ? metrics_.inter_token_s : metrics_.first_token_s)
           .add(std::chrono::duration<double>(now - last).count());
       last = now;
       any = true;
-      ++turn.state().generated;
     }
-    if (request.stream) writer->event(number, event);
+    if (request.stream && writer != nullptr) writer->event(number, event);
   });
   count(answered);
   return answered;

@@ -28,14 +28,20 @@ class Service {
   void set_counts(std::function<HttpCounts()> counts);
 
  private:
-  struct Active {
-    const char* api = "";
-    int64_t number = 0;
-    int64_t started_ms = 0;  // unix
-    std::atomic<int> prompt_tokens{0}, generated{0};
-    Conversation* conversation = nullptr;  // under mutex_
+  /// One request's place among those that run or wait: in active_ while it lives. Throws ApiError(503) when
+  /// there is none left.
+  class Turn {
+   public:
+    explicit Turn(Service& service);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    void set(Conversation* conversation);  // what a shutdown cancels; null: nothing just now
+
+   private:
+    Service& service_;
+    std::list<Conversation*>::iterator at_;
   };
-  class Turn;  // one request's place among those that run
   struct Route {
     const char* method;
     const char* path;
@@ -51,6 +57,9 @@ class Service {
   };
   void generate(const Api& api, const HttpRequest& http, HttpReply& reply);
   void run(const Api& api, const HttpRequest& http, HttpReply& reply, Turn& turn, Work& work);
+  void transcribe(const HttpRequest& http, HttpReply& reply, bool translate);
+  static void check_context(const Conversation& conversation, const Model& model);  // throws ApiError
+  /// `writer` null: nothing is streamed.
   Reply answer(Conversation& conversation, const GenerateRequest& request, HttpReply& reply,
                ReplyWriter* writer, int number, Turn& turn);
   Prompt prompt_of(const GenerateRequest& request) const;
@@ -80,7 +89,7 @@ class Service {
   std::function<HttpCounts()> counts_;
   mutable std::mutex mutex_;
   std::shared_ptr<Model> model_;
-  std::list<Active> active_;
+  std::list<Conversation*> active_;  // null where a request is not generating
   std::atomic<bool> stopping_{false};
 };
 

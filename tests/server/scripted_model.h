@@ -47,6 +47,11 @@ class ScriptedModel final : public Model {
     const std::lock_guard lock(mutex_);
     script_ = std::move(script);
   }
+  /// Chosen for each request instead.
+  void play_by(std::function<Script(const Prompt&)> choose) {
+    const std::lock_guard lock(mutex_);
+    choose_ = std::move(choose);
+  }
   /// What the last request asked for.
   Prompt prompt() const {
     const std::lock_guard lock(mutex_);
@@ -61,12 +66,19 @@ class ScriptedModel final : public Model {
   const ModelInfo& info() const override { return info_; }
   int64_t context_tokens() const override { return 4096; }
   std::string backend() const override { return "script"; }
+  EngineStatus status() const override {
+    EngineStatus status;
+    status.slots.resize(2);
+    status.slots[1] = {SlotStatus::State::kGenerating, 20, 12, 8};
+    status.queued = 3;
+    return status;
+  }
   std::vector<int32_t> tokenize(std::string_view text) const override { return {text.begin(), text.end()}; }
   std::string detokenize(std::span<const int32_t> ids) const override { return {ids.begin(), ids.end()}; }
   std::unique_ptr<Conversation> open(const Prompt& prompt) override {
     const std::lock_guard lock(mutex_);
     prompt_ = prompt;
-    return std::make_unique<Scripted>(*this, script_);
+    return std::make_unique<Scripted>(*this, choose_ ? choose_(prompt) : script_);
   }
 
  private:
@@ -90,7 +102,7 @@ class ScriptedModel final : public Model {
       if (script_.before) script_.before();
       Reply reply;
       reply.finish = script_.finish;
-      reply.usage = {script_.prompt_tokens, script_.cached_tokens, 0, 10, 20};
+      reply.usage = {script_.prompt_tokens, script_.cached_tokens, 0, 0, 10, 20};
       for (const Event& event : script_.events) {
         if (script_.ms_between > 0)
           std::this_thread::sleep_for(std::chrono::milliseconds(script_.ms_between));
@@ -117,6 +129,7 @@ class ScriptedModel final : public Model {
   ModelInfo info_;
   mutable std::mutex mutex_;
   Script script_;
+  std::function<Script(const Prompt&)> choose_;
   Prompt prompt_;
   GenerateOptions options_;
 };
