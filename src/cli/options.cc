@@ -43,8 +43,7 @@ void add_engine_flags(CLI::App& command, EngineFlags& flags) {
 
 void add_draft_flags(CLI::App& command, EngineOptions& options) {
   add_engine_flag(command, "--draft-model", options.draft_model,
-                  "the model's drafter: a directory or .gguf file (default: assistant/, *assistant*.gguf or "
-                  "*-mtp.gguf beside the model)")
+                  "the model's drafter, a directory or .gguf file (default: one beside the model)")
       ->type_name("PATH");
   command
       .add_option_function<std::string>(
@@ -60,7 +59,7 @@ void add_draft_flags(CLI::App& command, EngineOptions& options) {
       .add_option_function<std::string>(
           "--draft-position",
           [&options](const std::string& text) { options.draft_position = text == "L-1" ? 1 : 2; },
-          "position that the drafter's queries are turned to: L-1 or L-2 (default: whichever accepts more)")
+          "position of the drafter's queries: L-1 or L-2 (default: whichever accepts more)")
       ->type_name("L-1|L-2")
       ->group("Engine")
       ->check(CLI::IsMember({"L-1", "L-2"}));
@@ -85,7 +84,7 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
       ->type_name("N")
       ->check(CLI::Range(0, 1023));
   add_engine_flag(command, "--isa", o.isa,
-                  "instruction set: portable, avx2, avxvnni, avx512, amx or neon (default: the best of this CPU)")
+                  "instruction set: portable, avx2, avxvnni, avx512, amx or neon (default: the best here)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"portable", "avx2", "avxvnni", "avx512", "amx", "neon"}));
   command
