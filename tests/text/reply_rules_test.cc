@@ -211,10 +211,13 @@ TEST(ReplyRules, EveryCallThatIsAllowedCanBeRead) {
         EXPECT_EQ(e.call.name, "f");
         const Json arguments = parse_json(e.call.arguments_json, ErrorKind::kBadRequest, "arguments");
         EXPECT_TRUE(arguments.contains("n") && (arguments["n"].is_number() || arguments["n"].is_null()));
-        if (arguments.contains("e"))
+        if (arguments.contains("e")) {
           EXPECT_TRUE(arguments["e"] == Json("x,y:1") || arguments["e"] == Json("}") ||
                       arguments["e"] == Json(true));
-        if (arguments.contains("the self")) EXPECT_TRUE(arguments["the self"].is_string());
+        }
+        if (arguments.contains("the self")) {
+          EXPECT_TRUE(arguments["the self"].is_string());
+        }
         ++calls;
       }
     }
