@@ -14,7 +14,8 @@ what=${1:-all}
 { command -v node && command -v npm; } >/dev/null || ensure_packages vocabulary
 [ "$what" = build ] || command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || ensure_packages web
 cd "$root/web"
-npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+# Not npm ci: it wants packages of other platforms that are optional and that a mirror may lack.
+npm install --no-save --no-audit --no-fund --ignore-scripts --loglevel=error
 npx tsc --noEmit
 if [ "$what" = check ]; then
   kept=$(mktemp -d)

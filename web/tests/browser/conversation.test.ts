@@ -125,6 +125,7 @@ describe('conversation', () => {
     await page.keyboard.press('Control+Shift+O');
     await page.getByText('What shall we look at?').waitFor();
     await page.keyboard.press('Control+k');
+    await page.locator('input[type=search]:focus').waitFor();
     await page.keyboard.type('ZEBRA');
     await page.locator('.entry').getByText('a sentence about zebras').waitFor();
     await page.getByRole('searchbox').fill('giraffe');

@@ -55,6 +55,7 @@ describe('media', () => {
     const page = await start();
     await hand(page, 'drop', [boardFile()]);
     const detail = page.getByRole('combobox', { name: /Detail of departures.png/ });
+    await detail.waitFor();
     expect(await detail.locator('option').allInnerTexts()).toHaveLength(5);
     await detail.selectOption('1120');
     expect(await detail.locator('option:checked').innerText()).toBe('1,102 tokens');
