@@ -45,10 +45,11 @@ State same_length(Grammar& g, const std::string& lo, const std::string& hi, size
 // 0 <= lo; nothing when hi < lo.
 State natural(Grammar& g, int64_t lo, int64_t hi) {
   std::vector<State> ways;
-  for (int64_t first = 0, last = 9; last <= kMost; first = last + 1, last = last * 10 + 9) {
+  for (int64_t first = 0, last = 9;; first = last + 1, last = last * 10 + 9) {
     if (std::max(lo, first) <= std::min(hi, last))
       ways.push_back(
           same_length(g, std::to_string(std::max(lo, first)), std::to_string(std::min(hi, last)), 0));
+    if (last == kMost) break;  // ten times that is no int64_t
   }
   return g.either(std::move(ways));
 }
