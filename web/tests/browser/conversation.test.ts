@@ -1,28 +1,9 @@
 import { readFileSync } from 'node:fs';
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { defaults, startMock, type Mock } from '../mock';
-import { composer, launch, openPage, replies, say, settled, shot, type Opened } from './page';
+import { describe, expect, it } from 'vitest';
+import { mock, start, withMock } from './mocked';
+import { composer, replies, say, settled, shot } from './page';
 
-let browser: Browser;
-let mock: Mock;
-let open: Opened;
-
-beforeAll(async () => {
-  browser = await launch();
-  mock = await startMock();
-});
-afterAll(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-afterEach(async () => {
-  expect(open.faults).toEqual([]);
-  await open.context.close();
-  Object.assign(mock.options, defaults);
-  mock.requests.length = 0;
-});
-const start = async (options = {}) => (open = await openPage(browser, mock.url, options)).page;
+withMock();
 
 describe('conversation', () => {
   it('streams markdown with maths, code and a table; keeps it over a reload; takes a title from the model', async () => {

@@ -1,36 +1,20 @@
 import { readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/media/wav';
 import { writeFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { defaults, startMock, type Mock } from '../mock';
-import { composer, examples, fixtures, launch, openPage, replies, settled, shot, type Opened } from './page';
+import { mock, start, withMock } from './mocked';
+import { composer, examples, fixtures, replies, settled, shot } from './page';
 
-let browser: Browser;
-let mock: Mock;
-let open: Opened;
-
-beforeAll(async () => {
+withMock(() => {
   // Two seconds of 440 Hz: what the fake microphone hears.
   const tone = Float32Array.from({ length: 96000 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * 440 * i) / 48000));
   const wav = join(mkdtempSync(join(tmpdir(), 'tessera-')), 'tone.wav');
   writeFileSync(wav, encodeWav(tone, 48000));
-  browser = await launch(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`]);
-  mock = await startMock();
+  return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`];
 });
-afterAll(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-afterEach(async () => {
-  expect(open.faults).toEqual([]);
-  await open.context.close();
-  Object.assign(mock.options, defaults);
-  mock.requests.length = 0;
-});
-const start = async (options = {}) => (open = await openPage(browser, mock.url, options)).page;
 
 /** Files as a drop or a paste brings them. */
 async function hand(page: Page, how: 'drop' | 'paste', files: { name: string; type: string; bytes: Buffer }[]): Promise<void> {

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer, type AddressInfo } from 'node:net';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { launch, openPage, replies, settled, shot, type Opened } from './page';
 
-// Against `tessera serve` with the default model, where TESSERA_BINARY names the program: CI does.
+// Against `tessera serve` with the default model, where TESSERA_BINARY names the program.
 const binary = process.env['TESSERA_BINARY'];
 const model = new URL('../../../models/mini', import.meta.url).pathname;
 
@@ -28,7 +28,7 @@ describe.runIf(binary)('tessera serve', () => {
     server.stdout?.on('data', (data: Buffer) => (output += data.toString()));
     server.stderr?.on('data', (data: Buffer) => (output += data.toString()));
     const url = `http://127.0.0.1:${port}/`;
-    await expect.poll(() => fetch(`${url}health`).then((r) => r.status, () => 0), { timeout: 50000, message: output }).toBe(200);
+    await vi.waitFor(async () => expect((await fetch(`${url}health`)).status, output).toBe(200), { timeout: 50000, interval: 50 });
     browser = await launch();
     open = await openPage(browser, url);
   });

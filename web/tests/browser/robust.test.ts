@@ -1,28 +1,11 @@
 import { readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { defaults, longReply, startMock, type Mock } from '../mock';
-import { composer, launch, openPage, replies, say, settled, shot, type Opened } from './page';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { longReply } from '../mock';
+import { mock, open, start, withMock } from './mocked';
+import { composer, replies, say, settled, shot } from './page';
 
-let browser: Browser;
-let mock: Mock;
-let open: Opened;
-
-beforeAll(async () => {
-  browser = await launch();
-  mock = await startMock();
-});
-afterAll(async () => {
-  await browser?.close();
-  await mock?.stop();
-});
-afterEach(async () => {
-  expect(open.faults).toEqual([]);
-  await open.context.close();
-  Object.assign(mock.options, defaults);
-  mock.requests.length = 0;
-});
-const start = async (options = {}) => (open = await openPage(browser, mock.url, options)).page;
+withMock();
 
 const axeSource = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 /** Breaches of WCAG 2.1 AA, as "rule: where". */
