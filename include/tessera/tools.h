@@ -1,16 +1,15 @@
 #pragma once
-// What developers and packagers use: parity probe, measurements, synthetic weights, other file formats. Part
-// of tessera.h, which includes it; errors are as there.
-#include "tessera/tessera.h"
+// What developers and packagers use: parity probe, measurements, synthetic weights, other file formats.
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tessera/engine.h"
 
 namespace tessera {
-
-/// Of Media::audio_segments: a recording of any length as sounds of at most `segment_s` seconds (1 … 600), cut
-/// where it is quietest in the second half of each. It throws as Media::audio.
-struct AudioSegment {
-  Media media;
-  double begin_s = 0, end_s = 0;  // in the recording
-};
 
 /// The parity probe behind `tessera trace`: runs `parts` and writes what the model computed as safetensors.
 struct TraceOptions {
