@@ -50,7 +50,7 @@ TEST_P(Quant, ProductsEqualAPlainComputationOnTheSameCodes) {
     const QuantMatrix w(form.layout, 83, cols, 1);
     const Weight packed = be->pack({.cols = cols, .parts = {w.part()}});
     EXPECT_EQ(packed.dtype, DType::kQuant) << form.name;
-    for (const int64_t rows : {1, 2, 3, 4, 7, 11, 12, 13, 25}) {
+    for (const int64_t rows : {1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 17, 25, 31, 32, 33}) {
       Values x(rows, cols, 7), y(rows, 83);
       const Values in = rounded(x, form.layout);
       be->linear(y.tensor(), x.tensor(), packed);
@@ -75,12 +75,12 @@ TEST_P(Quant, ARowsResultDoesNotDependOnTheRowsBesideIt) {
     const QuantMatrix w(form.layout, outputs, cols, 2);
     const WeightSource source{.cols = cols, .parts = {w.part()}};
     const Weight a = one->pack(source), b = many->pack(source);
-    Values x(29, cols, 3), whole(29, outputs);
+    Values x(37, cols, 3), whole(37, outputs);
     many->linear(whole.tensor(), x.tensor(), b);
-    for (const int64_t step : {1, 2, 3, 5, 8, 14}) {
-      Values parts(29, outputs);
-      for (int64_t r = 0; r < 29; r += step)
-        one->linear(parts.part(r, std::min(step, 29 - r)), x.part(r, std::min(step, 29 - r)), a);
+    for (const int64_t step : {1, 2, 3, 5, 8, 14, 33}) {
+      Values parts(37, outputs);
+      for (int64_t r = 0; r < 37; r += step)
+        one->linear(parts.part(r, std::min(step, 37 - r)), x.part(r, std::min(step, 37 - r)), a);
       ASSERT_EQ(std::memcmp(parts.v.data(), whole.v.data(), whole.v.size() * 4), 0)
           << form.name << ", " << step;
     }

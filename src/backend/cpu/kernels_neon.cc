@@ -36,7 +36,7 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 #include "backend/cpu/kernels.inc"
 
 // SDOT takes signed bytes: wide codes lose a bias of 128. 3 rows: 12 sums of bytes, 12 of floats, 4 of codes.
-constexpr int kQuantRows = 3, kQuantPanels = 1, kDirectRows = 8, kWideBias = 128;
+constexpr int kQuantRows = 3, kQuantPanels = 1, kDirectRows = 8, kDirectGroup = 4, kWideBias = 128;
 template <bool kWide>
 inline IVec dot4(IVec acc, IVec w, IVec x) {
   if constexpr (kWide) w ^= static_cast<int32_t>(0x80808080U);
