@@ -9,6 +9,8 @@
 
 namespace tessera {
 
+class MediaProcess;
+
 /// Bounds on one media file, checked before memory is taken. Over a bound: Error(kTooLarge) with both
 /// numbers.
 struct MediaLimits {
@@ -16,6 +18,7 @@ struct MediaLimits {
   int64_t max_image_pixels = 150'000'000;  // of the encoded image or of one video frame
   double max_audio_s = 600;
   double max_video_s = 3600;
+  std::shared_ptr<MediaProcess> process;  // decodes; null: the calling thread does
 };
 
 struct VideoOptions {

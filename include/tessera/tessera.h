@@ -7,6 +7,7 @@
 #include "tessera/engine.h"
 #include "tessera/error.h"
 #include "tessera/media.h"
+#include "tessera/media_process.h"
 #include "tessera/model.h"
 #include "tessera/session.h"
 #include "tessera/tools.h"

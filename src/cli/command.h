@@ -24,6 +24,7 @@ void add_compare(CLI::App& app, Action& action);
 void add_synth(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
+void add_media_process(CLI::App& app, Action& action);
 
 /// A subcommand whose help reads: description, `usage` ("[MODEL] PROMPT"), options, `examples`.
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,

@@ -60,6 +60,7 @@ int parse_and_run(int argc, char** argv) {
   add_synth(app, action);
   add_quantize(app, action);
   add_convert(app, action);
+  add_media_process(app, action);
 
   const auto command = [&] {
     const auto chosen = app.get_subcommands();
@@ -101,8 +102,10 @@ CLI::App& add_command(CLI::App& app, const std::string& name, const std::string&
 
 int main(int argc, char** argv) {
   using namespace tessera;
-  // A closed pipe is an error of write(), see write_out; a UTF-8 locale is what line editing needs.
+  // A closed pipe and a limit on file sizes are errors of write(), see write_out; a UTF-8 locale is what line
+  // editing needs.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
   try {
     return cli::parse_and_run(argc, argv);

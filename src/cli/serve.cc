@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "base/error.h"
@@ -19,7 +20,8 @@ namespace tessera::cli {
 namespace {
 
 struct ServeFlags {
-  std::string model, config, key_file, log_level = "info", log_format = "text", log_file, reasoning = "off";
+  std::string model, config, key_file, log_level = "info", log_format = "text", log_file, reasoning = "off",
+                                       media_process = "auto";
   EngineFlags engine;
   server::ServerOptions server;
   int64_t cache_ram_mb = 0, cache_disk_mb = 8192;
@@ -72,6 +74,31 @@ void finish_options(ServeFlags& flags) {
   }
 }
 
+// Before there are other threads, so that the process for decoding is there when the first request comes.
+void start_media_process(ServeFlags& flags, server::Log& log) {
+  using server::LogLevel;
+  if (flags.media_process == "off") return;
+  MediaProcessOptions options;
+  options.command = {"/proc/self/exe", "media-process"};
+  // Nothing else of the environment: it may hold keys.
+  if (const char* folders = std::getenv("LD_LIBRARY_PATH"))
+    options.environment.push_back(std::string("LD_LIBRARY_PATH=") + folders);
+  options.max_at_once = std::max(4, static_cast<int>(std::thread::hardware_concurrency()));
+  options.on_failure = [&log](const std::string& what) {
+    log.write(LogLevel::kWarning, "media_process", {{"why", what}});
+  };
+  try {
+    flags.server.media.limits.process = std::make_shared<MediaProcess>(std::move(options));
+    log.write(LogLevel::kInfo, "media", {{"decoded", "in confined processes"}});
+  } catch (const Error& error) {
+    if (flags.media_process == "on") {
+      throw_error(ErrorKind::kIo, "{}; --media-process auto or off decodes media in the server itself",
+                  error.what());
+    }
+    log.write(LogLevel::kWarning, "media", {{"decoded", "in the server itself"}, {"why", error.what()}});
+  }
+}
+
 int serve(CLI::App& command, ServeFlags& flags) {
   if (!flags.config.empty()) apply_config_file(command, flags.config);
   const sigset_t signals = block_signals();
@@ -84,6 +111,7 @@ int serve(CLI::App& command, ServeFlags& flags) {
                                                         : LogLevel::kInfo;
   server::Log log(level, flags.log_format == "json", flags.log_file);
   const std::string model = resolve_model(flags.model);
+  start_media_process(flags, log);
   server::Server server(flags.server, log);
   log.write(LogLevel::kInfo, "listening",
             {{"address", server.address()}, {"pid", static_cast<int>(::getpid())}});
@@ -204,6 +232,12 @@ void add_server_flags(CLI::App& command, ServeFlags& flags) {
   add("Media", "--max-media", o.media.max_parts, "images, sounds and videos in one request (default: 64)",
       "N")
       ->check(CLI::Range(0, 4096));
+
+  add("Media", "--media-process", flags.media_process,
+      "decode in processes that can open nothing: on, off, or auto: where the system allows it (default: "
+      "auto)",
+      "WHEN")
+      ->check(CLI::IsMember({"auto", "on", "off"}));
 
   add("Logs", "--log-level", flags.log_level, "error, warning, info or debug (default: info)", "LEVEL")
       ->check(CLI::IsMember({"error", "warning", "info", "debug"}));

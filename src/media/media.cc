@@ -1,18 +1,11 @@
 #include "media/media.h"
 
 #include "base/error.h"
-#include "media/resize.h"
+#include "media/decoded.h"
 #include "media/silence.h"
 #include "media/target_size.h"
-#include "media/video.h"
 
 namespace tessera {
-namespace {
-
-// 27 KiB of patch values a token: 1.7 GiB. Far above a context that would hold them.
-constexpr int64_t kMaxVideoSoftTokens = 65'536;
-
-}  // namespace
 
 int soft_tokens(const MediaData& data) {
   int tokens = data.audio.count;
@@ -23,25 +16,24 @@ int soft_tokens(const MediaData& data) {
 Media Media::image(std::span<const uint8_t> file, std::string name, int soft_token_budget,
                    const MediaLimits& limits) {
   check_budget(soft_token_budget);
+  Decoded decoded = decode(file, {MediaKind::kImage, name, soft_token_budget, {}, limits});
   auto data = std::make_shared<MediaData>();
   data->kind = MediaKind::kImage;
   data->name = std::move(name);
-  const Image source = decode_image(file, data->name, limits);
-  data->source_width = source.width;
-  data->source_height = source.height;
-  const TargetSize size = target_size(source.width, source.height, soft_token_budget);
-  data->preview = resize_bicubic(source, size.width, size.height);
+  data->source_width = decoded.source_width;
+  data->source_height = decoded.source_height;
+  data->preview = std::move(decoded.images.at(0));
   data->images.push_back(to_patches(data->preview));
   return Media(std::move(data));
 }
 
 Media Media::audio(std::span<const uint8_t> file, std::string name, const MediaLimits& limits) {
+  const Decoded decoded = decode(file, {MediaKind::kAudio, name, 0, {}, limits});
   auto data = std::make_shared<MediaData>();
   data->kind = MediaKind::kAudio;
   data->name = std::move(name);
-  const std::vector<float> samples = decode_audio(file, data->name, limits);
-  data->duration_s = static_cast<double>(samples.size()) / kSampleHz;
-  data->audio = to_frames(samples);
+  data->duration_s = static_cast<double>(decoded.samples.size()) / kSampleHz;
+  data->audio = to_frames(decoded.samples);
   return Media(std::move(data));
 }
 
@@ -50,7 +42,7 @@ std::vector<AudioSegment> Media::audio_segments(std::span<const uint8_t> file, s
   if (!(segment_s >= 1 && segment_s <= 600)) {
     throw_error(ErrorKind::kBadRequest, "segments of {} s, expected 1 to 600", segment_s);
   }
-  const std::vector<float> samples = decode_audio(file, name, limits);
+  const std::vector<float> samples = decode(file, {MediaKind::kAudio, name, 0, {}, limits}).samples;
   std::vector<AudioSegment> segments;
   for (const auto& [begin, end] : cut_at_silences(samples, static_cast<size_t>(segment_s * kSampleHz))) {
     auto data = std::make_shared<MediaData>();
@@ -67,35 +59,23 @@ std::vector<AudioSegment> Media::audio_segments(std::span<const uint8_t> file, s
 Media Media::video(std::span<const uint8_t> file, std::string name, const VideoOptions& options,
                    const MediaLimits& limits) {
   check_budget(options.soft_token_budget);
+  Decoded decoded = decode(file, {MediaKind::kVideo, name, 0, options, limits});
   auto data = std::make_shared<MediaData>();
   data->kind = MediaKind::kVideo;
   data->name = std::move(name);
-  TargetSize size;
-  // Resized as they come: 32 frames of 4K would be 800 MB, their patches are 60 MB.
-  const TakeFrame take = [&](size_t k, Image&& frame) {
-    if (k == 0) {
-      data->images.clear();
-      size = target_size(frame.width, frame.height, options.soft_token_budget);
-    }
-    if (static_cast<int64_t>(k + 1) * size.soft_tokens() > kMaxVideoSoftTokens) {
-      throw_error(ErrorKind::kTooLarge,
-                  "{}: more than {} frames of {} soft tokens, the limit is {} soft tokens; ask "
-                  "for fewer frames or a smaller budget",
-                  data->name, k, size.soft_tokens(), kMaxVideoSoftTokens);
-    }
-    Image seen = resize_bicubic(frame, size.width, size.height);
-    data->images.push_back(to_patches(seen));
-    if (k == 0) data->preview = std::move(seen);
-  };
-  VideoFrames video = decode_video(file, data->name, options, limits, take);
-  data->timestamp_s = std::move(video.timestamp_s);
-  data->source_width = video.width;
-  data->source_height = video.height;
-  data->source_frames = video.source_frames;
-  data->source_fps = video.source_fps;
-  data->duration_s = video.source_frames / video.source_fps;
-  TS_CHECK(data->images.size() == data->timestamp_s.size(), "{} frames, {} time stamps", data->images.size(),
-           data->timestamp_s.size());
+  for (Image& frame : decoded.images) {
+    data->images.push_back(to_patches(frame));
+    if (data->images.size() == 1)
+      data->preview = std::move(frame);
+    else
+      frame = {};
+  }
+  data->timestamp_s = std::move(decoded.timestamp_s);
+  data->source_width = decoded.source_width;
+  data->source_height = decoded.source_height;
+  data->source_frames = decoded.source_frames;
+  data->source_fps = decoded.source_fps;
+  data->duration_s = decoded.source_frames / decoded.source_fps;
   return Media(std::move(data));
 }
 
