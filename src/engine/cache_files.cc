@@ -1,8 +1,10 @@
 #include "engine/cache_files.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <bit>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -66,15 +68,20 @@ std::optional<Head> read_head(std::FILE* file, uint64_t model_key) {
 
 }  // namespace
 
+void prepare_cache_folder(const std::string& directory) {
+  std::error_code failed;
+  fs::create_directories(directory, failed);
+  if (!failed && ::access(directory.c_str(), W_OK | X_OK) != 0) failed.assign(errno, std::generic_category());
+  if (failed)
+    throw_error(ErrorKind::kIo, "{}: the cache cannot be kept there: {}; name another folder for it",
+                directory, failed.message());
+}
+
 CacheFiles::CacheFiles(std::string directory, uint64_t model_key, int64_t full_bytes, int64_t sliding_bytes)
     : directory_(fmt::format("{}/kv-{:016x}", directory, model_key)),
       model_key_(model_key),
       bytes_{full_bytes, sliding_bytes} {
-  std::error_code failed;
-  fs::create_directories(directory_, failed);
-  if (failed)
-    throw_error(ErrorKind::kIo, "{}: cannot be made: {}; name another folder for the cache", directory_,
-                failed.message());
+  prepare_cache_folder(directory_);
 }
 
 std::string CacheFiles::path(uint64_t id, bool sliding) const {

@@ -17,6 +17,9 @@ struct CacheFile {
   int64_t time = 0;            // scan(): when it was written; larger: later
 };
 
+/// Makes the folder if it is missing. Throws Error(kIo) when that fails or nothing can be written there.
+void prepare_cache_folder(const std::string& directory);
+
 class CacheFiles {
  public:
   /// `directory` is made if missing. `model_key`: of everything that the bytes depend on. Throws Error(kIo).

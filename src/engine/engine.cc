@@ -4,6 +4,7 @@
 #include "base/cpu_topology.h"
 #include "base/error.h"
 #include "base/pack_file.h"
+#include "engine/cache_files.h"
 #include "engine/drafter_source.h"
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
@@ -83,6 +84,7 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   info.note = source.note;
   std::optional<ModelSource> draft_source = find_drafter(config, wanted, info);
   options = resolve(wanted, config, info, why_not_cuda);
+  if (!options.cache_dir.empty() && options.cache_disk_bytes > 0) prepare_cache_folder(options.cache_dir);
   if (draft_source && wanted.draft_model.empty() && !drafter_fits(config, info, options)) {
     forget_drafter(info, "there is too little memory for it");
     draft_source.reset();

@@ -153,13 +153,16 @@ bool PrefixCache::fetch(Payload& p) {
   if (p.bytes) return true;
   if (!p.on_disk) return false;
   {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return jobs_.empty(); });
+    // What is still to be written is taken from there: waiting for the disk would hold up every conversation.
+    const std::lock_guard lock(mutex_);
+    for (const Job& job : jobs_)
+      if (job.bytes && job.file.id == p.node->id && job.file.sliding == p.sliding) p.bytes = job.bytes;
   }
-  forget_failed();
-  KvBytes bytes = p.on_disk ? files_->read(file_of(p)) : KvBytes{};
-  if (bytes.empty()) return false;
-  p.bytes = std::make_shared<const KvBytes>(std::move(bytes));
+  if (!p.bytes) {
+    KvBytes bytes = files_->read(file_of(p));
+    if (bytes.empty()) return false;
+    p.bytes = std::make_shared<const KvBytes>(std::move(bytes));
+  }
   ram_bytes_ += block_bytes(p);
   touch(p);
   return true;
@@ -332,7 +335,6 @@ void PrefixCache::write_files() {
     if (failed) failed_.push_back(job.file);
     if (job.bytes) queued_bytes_ -= static_cast<int64_t>(job.bytes->size());
     jobs_.pop_front();
-    if (jobs_.empty()) changed_.notify_all();
   }
 }
 

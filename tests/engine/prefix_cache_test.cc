@@ -3,12 +3,16 @@
 #include "engine/prefix_cache.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
 #include <set>
+#include <thread>
 
 #include "base/file_map.h"
 #include "engine/scheduler.h"
@@ -213,6 +217,63 @@ TEST(PrefixCache, ForeignFilesAndLeftoversGo) {
     std::ofstream(folder / name) << "something else";
   { const PrefixCache cache(options(0, dir.path())); }
   EXPECT_TRUE(fs::is_empty(folder));
+}
+
+// The kernel's limit on the size of a file fails a write as a full disk does: part of it is there, then an
+// error.
+class FullDisk {
+ public:
+  FullDisk() : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{200, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+TEST(PrefixCache, AFullDiskCostsWhatWasOnItAndNothingElse) {
+  const TempDir dir;
+  const Keys keys = some_keys(6, 40);
+  for (const int64_t ram : {0, 1 << 20}) {
+    PrefixCache cache(options(ram, dir.path()));
+    {
+      const FullDisk full;
+      keep(cache, keys, 0);
+      for (int i = 0; i < 1000 && cache.disk_bytes() > 0; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        find(cache, keys);  // where failed writes are noticed
+      }
+      EXPECT_EQ(cache.disk_bytes(), 0);
+      EXPECT_TRUE(fs::is_empty(folder_of(dir)));
+      EXPECT_EQ(load(cache, keys), ram > 0 ? 39 : 0);
+    }
+    keep(cache, some_keys(9, 40), 0);  // there is room again
+    EXPECT_EQ(load(cache, some_keys(9, 40)), 39);
+    EXPECT_GT(cache.disk_bytes(), 0);
+    fs::remove_all(folder_of(dir));
+  }
+}
+
+TEST(PrefixCache, AFolderThatCannotBeMadeIsAnErrorOfTheLoad) {
+  const TempDir dir;
+  EngineOptions o;
+  o.backend = "cpu";
+  o.cache_dir = dir.write("file", "x") + "/cache";
+  try {
+    Engine::load(kTiny, o);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo);
+    EXPECT_NE(std::string(error.what()).find(o.cache_dir), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("name another folder"), std::string::npos) << error.what();
+  }
 }
 
 // ------------------------------------------------------------------------------------------------ engine
