@@ -33,30 +33,6 @@ const Api* api_for(const HttpRequest& request) {
 
 }  // namespace
 
-Service::Turn::Turn(Service& service) : service_(service) {
-  const std::lock_guard lock(service.mutex_);
-  const auto most = static_cast<size_t>(service.options_.parallel + service.options_.max_queue);
-  if (service.stopping_) throw unavailable("the server is shutting down", kRetryAfterS);
-  if (service.active_.size() >= most) {
-    ++service.metrics_.rejected;
-    throw unavailable(fmt::format("{} requests run or wait already (--parallel, --max-queue)", most),
-                      kRetryAfterS);
-  }
-  at_ = service.active_.insert(service.active_.end(), nullptr);
-  ++service.metrics_.active;
-}
-
-Service::Turn::~Turn() {
-  --service_.metrics_.active;
-  const std::lock_guard lock(service_.mutex_);
-  service_.active_.erase(at_);
-}
-
-void Service::Turn::set(Conversation* conversation) {
-  const std::lock_guard lock(service_.mutex_);
-  *at_ = conversation;
-}
-
 Service::Service(const ServerOptions& options, Log& log)
     : options_(options), log_(log), started_s_(unix_seconds()) {}
 
@@ -92,8 +68,8 @@ ApiContext Service::context() const {
 void Service::cancel_all() {
   stopping_ = true;
   const std::lock_guard lock(mutex_);
-  for (Conversation* conversation : active_) {
-    if (conversation != nullptr) conversation->cancel();
+  for (const Active& active : active_) {
+    for (Conversation* conversation : active.conversations) conversation->cancel();
   }
 }
 
@@ -191,20 +167,27 @@ void Service::run(const Api& api, const HttpRequest& http, HttpReply& reply, Tur
   if (options_.log_prompts)
     log_.write(LogLevel::kInfo, "prompt", {{"id", http.number}, {"chat", request.chat}});
   Prompt prompt = prompt_of(request);
+  const int most = options_.parallel + options_.max_queue;
+  if (request.choices > most) {
+    throw bad_request(
+        fmt::format("n is {}, and this server writes {} answers at most (--parallel, --max-queue)",
+                    request.choices, most));
+  }
+  turn.widen(request.choices);
   const int prompts = request.chat.is_null() ? static_cast<int>(request.raw.size()) : 1;
   for (int p = 0; p < prompts; ++p) {
     if (!request.raw.empty()) prompt.raw = request.raw[static_cast<size_t>(p)];
-    const auto conversation = loaded->open(prompt);
-    check_context(*conversation, *loaded);
-    if (!writer) writer = api.writer({request, reply, api_context, conversation->prompt_tokens()});
-    for (int i = 0; i < request.choices; ++i) {
-      const int number = p * request.choices + i;
-      const Reply answered = answer(*conversation, request, reply, writer.get(), number, turn);
+    std::vector<std::unique_ptr<Conversation>> conversations;
+    for (int i = 0; i < request.choices; ++i) conversations.push_back(loaded->open(prompt));
+    check_context(*conversations[0], *loaded);
+    if (!writer) writer = api.writer({request, reply, api_context, conversations[0]->prompt_tokens()});
+    int number = p * request.choices;
+    for (const Reply& answered : answer(conversations, request, reply, writer.get(), number, turn)) {
       if (reply.closed()) return;
       if (answered.finish == FinishReason::kCancelled && stopping_) {
         throw unavailable("the server is shutting down; the answer was cut", kRetryAfterS);
       }
-      writer->finish(number, answered);
+      writer->finish(number++, answered);
     }
   }
   writer->end();
@@ -214,53 +197,6 @@ void Service::check_context(const Conversation& conversation, const Model& model
   if (conversation.prompt_tokens() >= model.context_tokens()) {
     throw context_too_small(conversation.prompt_tokens(), model.context_tokens());
   }
-}
-
-Reply Service::answer(Conversation& conversation, const GenerateRequest& request, HttpReply& reply,
-                      ReplyWriter* writer, int number, Turn& turn) {
-  GenerateOptions options = request.options;
-  options.timeout_ms = options_.request_timeout_ms;
-  if (options.sampling.seed) *options.sampling.seed += static_cast<uint64_t>(number);
-  const auto start = Clock::now();
-  auto last = start;
-  bool any = false;
-  turn.set(&conversation);
-  reply.on_close([&conversation] { conversation.cancel(); });
-  struct Clear {
-    Turn& turn;
-    HttpReply& reply;
-    ~Clear() {
-      reply.on_close({});
-      turn.set(nullptr);
-    }
-  } clear{turn, reply};
-  if (stopping_ || reply.closed()) {
-    Reply none;
-    none.finish = FinishReason::kCancelled;
-    return none;
-  }
-  const Reply answered = conversation.generate(options, [&](const Event& event) {
-    // Told again: a cancel before generate() had begun is forgotten by it.
-    if (stopping_ || reply.closed()) conversation.cancel();
-    if (event.kind != EventKind::kPrefill) {
-      const auto now = Clock::now();
-      (any ? metrics_.inter_token_s : metrics_.first_token_s)
-          .add(std::chrono::duration<double>(now - last).count());
-      last = now;
-      any = true;
-    }
-    if (request.stream && writer != nullptr) writer->event(number, event);
-  });
-  count(answered);
-  return answered;
-}
-
-void Service::count(const Reply& reply) {
-  metrics_.prompt_tokens += reply.usage.prompt_tokens;
-  metrics_.cached_tokens += reply.usage.cached_tokens;
-  metrics_.completion_tokens += reply.usage.completion_tokens;
-  metrics_.prefill_us += static_cast<int64_t>(reply.usage.prefill_ms * 1e3);
-  metrics_.generate_us += static_cast<int64_t>(reply.usage.generate_ms * 1e3);
 }
 
 }  // namespace tessera::server

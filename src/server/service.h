@@ -4,7 +4,9 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "server/api.h"
 #include "server/log.h"
@@ -28,20 +30,26 @@ class Service {
   void set_counts(std::function<HttpCounts()> counts);
 
  private:
-  /// One request's place among those that run or wait: in active_ while it lives. Throws ApiError(503) when
-  /// there is none left.
+  /// A request that generates, or waits for that.
+  struct Active {
+    int places = 1;                            // answers that are written at once
+    std::vector<Conversation*> conversations;  // that generate just now
+  };
+  /// One request's place in active_, while it lives. Throws ApiError(503) when there is none left.
   class Turn {
    public:
     explicit Turn(Service& service);
     ~Turn();
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
-    void set(Conversation* conversation);  // what a shutdown cancels; null: nothing just now
+    void widen(int places);                              // throws as the constructor
+    void set(std::vector<Conversation*> conversations);  // what a shutdown cancels
 
    private:
     Service& service_;
-    std::list<Conversation*>::iterator at_;
+    std::list<Active>::iterator at_;
   };
+  struct Answers;
   struct Route {
     const char* method;
     const char* path;
@@ -59,9 +67,14 @@ class Service {
   void run(const Api& api, const HttpRequest& http, HttpReply& reply, Turn& turn, Work& work);
   void transcribe(const HttpRequest& http, HttpReply& reply, bool translate);
   static void check_context(const Conversation& conversation, const Model& model);  // throws ApiError
-  /// `writer` null: nothing is streamed.
-  Reply answer(Conversation& conversation, const GenerateRequest& request, HttpReply& reply,
-               ReplyWriter* writer, int number, Turn& turn);
+  /// All generate at once, the first of them as answer `number`; the others once it has computed the prompt,
+  /// which they take over. `writer` null: nothing is streamed.
+  std::vector<Reply> answer(std::span<const std::unique_ptr<Conversation>> conversations,
+                            const GenerateRequest& request, HttpReply& reply, ReplyWriter* writer, int number,
+                            Turn& turn);
+  void answer_one(Conversation& conversation, const GenerateRequest& request, HttpReply& reply,
+                  ReplyWriter* writer, int number, size_t index, Answers& answers);
+  void check_room(int places);  // mutex_ held; throws ApiError(503)
   Prompt prompt_of(const GenerateRequest& request) const;
   ApiContext context() const;
   std::shared_ptr<Model> model() const;  // throws ApiError(503) while it loads
@@ -89,7 +102,7 @@ class Service {
   std::function<HttpCounts()> counts_;
   mutable std::mutex mutex_;
   std::shared_ptr<Model> model_;
-  std::list<Conversation*> active_;  // null where a request is not generating
+  std::list<Active> active_;
   std::atomic<bool> stopping_{false};
 };
 

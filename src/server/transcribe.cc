@@ -91,9 +91,9 @@ void Service::transcribe(const HttpRequest& http, HttpReply& reply, bool transla
     if (form.stream) reply.stream(kEventStream, kSseComment);
     for (const AudioSegment& segment : segments) {
       prompt.media = {segment.media};
-      const auto conversation = loaded->open(prompt);
+      const std::unique_ptr<Conversation> conversation = loaded->open(prompt);
       check_context(*conversation, *loaded);
-      const Reply said = answer(*conversation, request, reply, nullptr, 0, turn);
+      const Reply said = answer(std::span(&conversation, 1), request, reply, nullptr, 0, turn).front();
       if (reply.closed()) return;
       if (said.finish == FinishReason::kCancelled) throw unavailable("the server is shutting down", 2);
       transcript.segments.push_back(

@@ -225,7 +225,8 @@ TEST_F(OpenAi, SeveralChoices) {
   EXPECT_EQ(json["choices"][2]["index"], 2);
   EXPECT_EQ(json["usage"]["prompt_tokens"], 12);
   EXPECT_EQ(json["usage"]["completion_tokens"], 3);
-  EXPECT_EQ(model_->options().sampling.seed, 7U) << "each choice draws with a seed of its own";
+  EXPECT_EQ(model_->seeds(), (std::multiset<uint64_t>{5, 6, 7}))
+      << "each choice draws with a seed of its own";
   body["stream"] = true;
   EXPECT_EQ(post("/v1/chat/completions", body).events().size(), 9U);
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "server/api_error.h"
@@ -61,6 +62,11 @@ class ScriptedModel final : public Model {
     const std::lock_guard lock(mutex_);
     return options_;
   }
+  /// Of all requests, in any order.
+  std::multiset<uint64_t> seeds() const {
+    const std::lock_guard lock(mutex_);
+    return seeds_;
+  }
   std::atomic<int> running{0}, cancelled{0};
 
   const ModelInfo& info() const override { return info_; }
@@ -93,6 +99,7 @@ class ScriptedModel final : public Model {
       {
         const std::lock_guard lock(model_.mutex_);
         model_.options_ = options;
+        if (options.sampling.seed) model_.seeds_.insert(*options.sampling.seed);
       }
       struct Running {
         std::atomic<int>& count;
@@ -132,6 +139,7 @@ class ScriptedModel final : public Model {
   std::function<Script(const Prompt&)> choose_;
   Prompt prompt_;
   GenerateOptions options_;
+  std::multiset<uint64_t> seeds_;
 };
 
 }  // namespace tessera::server

@@ -1,0 +1,130 @@
+// How steps are shared out between replies under way and prompts, counted in steps and rows: no clock
+// decides.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "support/engines.h"
+
+namespace tessera::test {
+namespace {
+
+constexpr int kChunk = 16;
+
+std::shared_ptr<Engine> load(double max_step_ms, int parallel = 3) {
+  EngineOptions o;
+  o.backend = "cpu";
+  o.chunk_tokens = kChunk;
+  o.threads = 1;
+  o.context_tokens = 2048;
+  o.parallel = parallel;
+  o.max_step_ms = max_step_ms;
+  return Engine::load(kTiny, o);
+}
+
+GenerateOptions greedy(int tokens) {
+  GenerateOptions o;
+  o.sampling.temperature = 0;
+  o.max_tokens = tokens;
+  o.ignore_end_tokens = true;
+  return o;
+}
+
+int64_t tokens_of(const Engine& engine) {
+  int64_t most = 0;
+  for (const SlotStatus& slot : engine.status().slots)
+    if (slot.state == SlotStatus::State::kGenerating) most = std::max<int64_t>(most, slot.completion_tokens);
+  return most;
+}
+
+/// A reply that is being written until the object goes. It has no reader, so that it never sits a step out.
+class Decoding {
+ public:
+  explicit Decoding(const std::shared_ptr<Engine>& engine) : session_(engine) {
+    session_.append_tokens(std::vector<int32_t>{2, 305, 306});
+    thread_ = std::thread([this] { session_.generate(greedy(2000)); });
+    while (tokens_of(*engine) == 0) std::this_thread::yield();
+  }
+  ~Decoding() {
+    session_.cancel();
+    thread_.join();
+  }
+
+ private:
+  Session session_;
+  std::thread thread_;
+};
+
+struct Prompted {
+  int chunks = 0;
+  int64_t others_tokens = 0;  // of the reply under way, meanwhile
+};
+
+Prompted long_prompt(const std::shared_ptr<Engine>& engine, int length) {
+  Session s(engine);
+  s.append_tokens(std::vector<int32_t>(static_cast<size_t>(length), 311 + length % 50));  // nobody else's
+  Prompted out;
+  const int64_t before = tokens_of(*engine);
+  s.generate(greedy(1), [&](const Event& event) {
+    if (event.kind == EventKind::kPrefill) ++out.chunks;
+  });
+  out.others_tokens = tokens_of(*engine) - before;
+  return out;
+}
+
+// The least time that can be asked for: a row of the prompt in each step, and a token of the other in each.
+TEST(Fairness, ALongPromptGoesInSmallChunksBesideReplies) {
+  const auto engine = load(1e-6);
+  const Decoding other(engine);
+  long_prompt(engine, 100);  // what a row takes is known then
+  const Prompted p = long_prompt(engine, 301);
+  EXPECT_GE(p.chunks, 300 - 2 * kChunk);
+  EXPECT_GE(p.others_tokens, p.chunks - 4);
+}
+
+TEST(Fairness, WithTimeEnoughItGoesInWholeChunks) {
+  const auto engine = load(1e6);
+  const Decoding other(engine);
+  long_prompt(engine, 100);
+  const Prompted p = long_prompt(engine, 321);
+  EXPECT_LE(p.chunks, 321 / kChunk + 2);
+  EXPECT_GE(p.others_tokens, p.chunks - 4) << "a token in each step all the same";
+}
+
+TEST(Fairness, AloneThereIsNobodyToWaitFor) {
+  EXPECT_LE(long_prompt(load(1e-6), 320).chunks, 320 / kChunk + 1);
+}
+
+// Two prompts at once: neither gets ahead of the other. Nobody reads, so that no reader's pace is in it.
+TEST(Fairness, PromptsTakeTurns) {
+  const auto engine = load(1e-6);
+  const Decoding other(engine);
+  long_prompt(engine, 100);
+  std::atomic<int> left{2};
+  const auto prompt = [&](int32_t id) {
+    Session s(engine);
+    s.append_tokens(std::vector<int32_t>(1200, id));
+    s.generate(greedy(1));
+    --left;
+  };
+  std::thread first(prompt, 370), second(prompt, 371);
+  int least = 1 << 20, most = -(1 << 20), seen = 0;
+  while (left == 2) {
+    std::vector<int> done;
+    for (const SlotStatus& slot : engine->status().slots)
+      if (slot.state == SlotStatus::State::kPrefilling) done.push_back(slot.held_tokens);
+    if (done.size() != 2) continue;
+    least = std::min(least, done[0] - done[1]);
+    most = std::max(most, done[0] - done[1]);
+    ++seen;
+  }
+  first.join();
+  second.join();
+  ASSERT_GT(seen, 0) << "they never ran side by side";
+  EXPECT_LE(most - least, 2);
+}
+
+}  // namespace
+}  // namespace tessera::test
