@@ -44,7 +44,7 @@ curl_socket_t open_socket(void* user, curlsocktype, curl_sockaddr* address) {
     bytes = reinterpret_cast<const uint8_t*>(&reinterpret_cast<sockaddr_in6*>(&address->addr)->sin6_addr);
     count = 16;
   }
-  if (!transfer.policy.fetch_private && is_internal_address(bytes, count)) {
+  if (!transfer.policy.fetch_private && (bytes == nullptr || transfer.policy.is_private(bytes, count))) {
     transfer.refused = "the address leads to this machine or a private network";
     return CURL_SOCKET_BAD;
   }

@@ -152,7 +152,7 @@ TEST_F(Http, ClientsThatLeaveAtAnyByteOfAnAnswer) {
     return socket.receive_all().size();
   }();
   ASSERT_GT(length, 500U);
-  for (size_t at = 0; at < length; at += 7) {
+  for (size_t at = 0; at <= length; ++at) {
     Socket socket(port());
     socket.send(chat());
     for (size_t got = 0; got < at;) {
@@ -170,7 +170,7 @@ TEST_F(Http, ClientsThatLeaveAtAnyByteOfARequest) {
   start();
   model_->play({{text_event("x")}});
   const std::string text = chat();
-  for (size_t at = 0; at < text.size(); at += 3) {
+  for (size_t at = 0; at < text.size(); ++at) {
     Socket socket(port());
     socket.send(text.substr(0, at));
     at % 2 == 0 ? socket.reset() : socket.close();
@@ -203,6 +203,19 @@ TEST_F(Http, SlowHeadsAndBodiesAreCutOff) {
   body.send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
   EXPECT_EQ(head.receive(100, 5000), "");
   EXPECT_EQ(body.receive(100, 5000), "");
+  expect_alive();
+}
+
+TEST_F(Http, DrippingDoesNotBuyTime) {
+  options_.http.header_timeout_ms = options_.http.idle_timeout_ms = 300;
+  start();
+  Socket head(port());
+  const std::string text = "GET /health HTTP/1.1\r\nX-Long: " + std::string(1000, 'a');
+  size_t sent = 0;
+  for (; sent < text.size() && head.send(text.substr(sent, 1)); ++sent) {
+    if (!head.receive(1, 10).empty()) break;
+  }
+  EXPECT_LT(sent, 500U) << "a byte now and then keeps no connection";
   expect_alive();
 }
 
