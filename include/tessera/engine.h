@@ -107,9 +107,10 @@ std::vector<int32_t> tokenize(const std::string& model_path, std::string_view te
 std::string detokenize(const std::string& model_path, std::span<const int32_t> ids);
 
 /// The Gemma 4 chat format. `request_json`: {"messages": […], "tools"?: […], "enable_thinking"?: bool,
-/// "preserve_thinking"?: bool, "add_generation_prompt"?: bool (true when absent)}. Returns the prompt text,
-/// which starts with <bos> and has one placeholder per media part. Throws kBadRequest for what the format
-/// refuses.
+/// "preserve_thinking"?: bool, "add_generation_prompt"?: bool (true when absent), "continue_final_message"?:
+/// bool}. The last: the last message is the assistant's, without calls, and stays open; what is generated goes
+/// on from its last character (from its thought's, when there is no text). Returns the prompt text, which
+/// starts with <bos> and has one placeholder per media part. Throws kBadRequest for what the format refuses.
 std::string render_chat(std::string_view request_json);
 
 }  // namespace tessera

@@ -16,7 +16,7 @@ constexpr std::string_view kTurnEnd = "<turn|>\n";
 
 // Thought channels inside an answer are dropped: of each part before a close, what precedes the first open is
 // kept.
-std::string strip_thinking(std::string_view text) {
+std::string without_thinking(std::string_view text) {
   std::string kept;
   for (bool more = true; more;) {
     const size_t close = text.find(kChannelClose);
@@ -25,7 +25,7 @@ std::string strip_thinking(std::string_view text) {
     kept += part.substr(0, part.find(kChannelOpen));
     if (more) text.remove_prefix(close + kChannelClose.size());
   }
-  return std::string(python_strip(kept));
+  return kept;
 }
 
 // Empty for a type that is no medium.
@@ -49,6 +49,8 @@ class Renderer {
     preserve_thinking_ = flag("preserve_thinking", false);
     roles_.reserve(messages_->size());
     for (size_t i = 0; i < messages_->size(); ++i) roles_.push_back(checked_role(i));
+    continued_ = flag("continue_final_message", false);
+    if (continued_) check_continued();
   }
 
   std::string render() {
@@ -64,7 +66,7 @@ class Renderer {
       render_message(i);
       previous_role_ = roles_[i];
     }
-    if (flag("add_generation_prompt", true)) render_generation_prompt();
+    if (!continued_ && flag("add_generation_prompt", true)) render_generation_prompt();
     return std::move(out_);
   }
 
@@ -92,6 +94,25 @@ class Renderer {
     }
     throw_error(ErrorKind::kBadRequest, "{} is \"{}\", expected system, developer, user, assistant or tool",
                 place(i, "role"), role.substr(0, 40));
+  }
+
+  void check_continued() const {
+    if (roles_.empty() || roles_.back() != "assistant") {
+      throw_error(ErrorKind::kBadRequest,
+                  "continue_final_message: the last message is {}, expected the assistant's",
+                  roles_.empty() ? "missing" : fmt::format("of role \"{}\"", roles_.back()));
+    }
+    for (const char* key : {"tool_calls", "tool_responses"}) {
+      if (list_field(roles_.size() - 1, key) != nullptr) {
+        throw_error(ErrorKind::kBadRequest, "{}: a message with calls cannot be continued",
+                    place(roles_.size() - 1, key));
+      }
+    }
+    if (find_value(request_, "add_generation_prompt") != nullptr && flag("add_generation_prompt", true)) {
+      throw_error(ErrorKind::kBadRequest,
+                  "continue_final_message and add_generation_prompt are both true: a reply is continued or "
+                  "begun");
+    }
   }
 
   void render_system_turn(bool has_message) {
@@ -130,6 +151,7 @@ class Renderer {
     if (!model || previous_role_ != "assistant") {
       out_.append("<|turn>").append(model ? "model" : roles_[i]).append("\n");
     }
+    if (continued_ && i + 1 == roles_.size()) return render_continued(i);
     render_reasoning(i);
     kind_ = Kind::kMessage;
     const Json* calls = list_field(i, "tool_calls");
@@ -156,6 +178,22 @@ class Renderer {
     } else if (!(responded && blank && last)) {
       out_ += kTurnEnd;
     }
+  }
+
+  // The open end of a reply: what the generation prompt and the reply so far would be, to the letter. The
+  // template has no such thing; its own render of the message, cut before <turn|>, would lack the empty
+  // thought that every reply without thinking begins with, and the text would be stripped.
+  void render_continued(size_t i) {
+    const size_t begin = out_.size();
+    render_reasoning(i);
+    const std::string text = content_text(i);
+    const bool thought = out_.size() > begin;
+    if (thought && text.empty()) {
+      out_.resize(out_.size() - kChannelClose.size() - 1);  // and the line end before it
+    } else if (!thought && !thinking_ && previous_role_ != "assistant") {
+      out_.append(kThoughtOpen).append(kChannelClose);
+    }
+    out_ += text;
   }
 
   // Thoughts stay only after the last user message, or with preserve_thinking beside tool calls.
@@ -259,8 +297,10 @@ class Renderer {
   std::string content_text(size_t i) const {
     const Json* content = field(i, "content");
     const bool model = roles_[i] == "assistant";
+    const bool whole = continued_ && i + 1 == roles_.size();  // the next token follows its last character
     const auto treat = [&](const std::string& text) {
-      return model ? strip_thinking(text) : std::string(python_strip(text));
+      const std::string kept = model ? without_thinking(text) : text;
+      return whole ? kept : std::string(python_strip(kept));
     };
     if (content == nullptr) return {};
     if (content->is_string()) return treat(content->get_ref<const std::string&>());
@@ -292,7 +332,7 @@ class Renderer {
   const Json& request_;
   const Json* messages_ = nullptr;
   const Json* tools_ = nullptr;
-  bool thinking_ = false, preserve_thinking_ = false;
+  bool thinking_ = false, preserve_thinking_ = false, continued_ = false;
   std::vector<std::string_view> roles_;
   size_t last_user_ = 0;
   bool any_user_ = false;

@@ -12,7 +12,7 @@ namespace tessera {
 /// `request`: as for tessera::render_chat(std::string_view), already parsed, nested at most as JsonLimits
 /// allows. Beyond the template: content parts may be called input_image, audio_url, video_url, input_video,
 /// too; a tool result that is an object keeps its fields (the template loses them); a prompt that would end
-/// in a closed turn gets the header of a new one. Throws Error(kBadRequest) with the place
+/// in a closed turn gets the header of a new one; the last message can be left open. Throws Error(kBadRequest) with the place
 /// ("messages[2].content") for what the template refuses (arguments that are a string), for unknown roles and
 /// part types and for values of the wrong type.
 std::string render_request(const Json& request);

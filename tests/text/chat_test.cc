@@ -183,6 +183,40 @@ TEST(Chat, RendersTheWorkedExamples) {
   }
 }
 
+// What a reply would have seen had it not been cut, to the last character.
+TEST(Chat, LeavesTheLastMessageOpen) {
+  const auto render = [](const std::string& messages, const std::string& rest) {
+    return render_chat("{\"messages\": [" + messages + "]" + rest + "}");
+  };
+  const std::string on = R"(, "continue_final_message": true)", thinking = R"(, "enable_thinking": true)";
+  const std::string user = R"({"role": "user", "content": "Count."})";
+  const auto said = [](const std::string& text, const std::string& more = "") {
+    return R"(, {"role": "assistant", "content": ")" + text + "\"" + more + "}";
+  };
+  for (const std::string& mode : {std::string(), thinking}) {
+    const std::string begun = render(user, mode);
+    EXPECT_EQ(render(user + said(""), mode + on), begun);
+    EXPECT_EQ(render(user + said(" one, two "), mode + on), begun + " one, two ");
+    EXPECT_EQ(render(user + R"(, {"role": "assistant", "content": [{"type": "text", "text": "a "},
+                                  {"type": "text", "text": " b"}]})",
+                     mode + on),
+              begun + "a  b");
+    EXPECT_EQ(render(user + said("x", R"(, "reasoning_content": "hm")"), mode + on),
+              render(user, mode).substr(0, begun.find("<|turn>model\n") + 13) +
+                  "<|channel>thought\nhm\n<channel|>x");
+    EXPECT_EQ(render(user + said("", R"(, "reasoning_content": "first")"), mode + on),
+              begun.substr(0, begun.find("<|turn>model\n") + 13) + "<|channel>thought\nfirst");
+    EXPECT_EQ(render(user + said("x"), mode + on + R"(, "add_generation_prompt": false)"), begun + "x");
+  }
+  // After a tool's result the turn is open already.
+  const std::string result = render(kWeatherCall + "," + kWeatherResult, ", " + kWeatherTool);
+  EXPECT_EQ(render(kWeatherCall + "," + kWeatherResult + said("It is "), ", " + kWeatherTool + on),
+            result + "It is ");
+  // Earlier messages are as ever.
+  EXPECT_EQ(render(user + said(" done ") + "," + user + said("and "), on),
+            render(user + said(" done ") + "," + user, "") + "and ");
+}
+
 std::string declaration(const std::string& parameters) {
   const std::string text =
       render_chat(R"({"messages": [], "add_generation_prompt": false, "tools": [{"function":
@@ -254,6 +288,15 @@ TEST(Chat, PrintsNumbersAsPython) {
 
 TEST(Chat, NamesWhatItRefuses) {
   const std::pair<const char*, const char*> rows[] = {
+      {R"({"messages": [], "continue_final_message": true})", "the last message is missing"},
+      {R"({"messages": [{"role": "user", "content": "x"}], "continue_final_message": true})",
+       "the last message is of role \"user\", expected the assistant's"},
+      {R"({"messages": [{"role": "assistant", "content": "x"}], "continue_final_message": true,
+           "add_generation_prompt": true})",
+       "both true"},
+      {R"({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}],
+           "continue_final_message": true})",
+       "messages[0].tool_calls: a message with calls cannot be continued"},
       {R"([])", "the request is an array"},
       {R"({})", "messages is missing, expected a list"},
       {R"({"messages": {}})", "messages is an object"},
