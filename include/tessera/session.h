@@ -68,6 +68,7 @@ struct TokenLogprobs {
   TokenLogprob chosen;
   std::vector<TokenLogprob> top = {};  // the likeliest, best first; GenerateOptions::top_logprobs of them
   bool in_answer = false;              // its bytes are part of the answer's text: no thought, call or marker
+  bool drafted = false;                // the drafter had proposed it, and the model chose the same
 };
 
 struct ToolCall {
@@ -77,21 +78,6 @@ struct ToolCall {
 };
 
 enum class EventKind { kPrefill, kThought, kText, kToolCall };
-
-/// Delivered from generate(), on the caller's thread, in order. The engine is at most one step ahead: a
-/// caller that takes its time holds up its own reply and no other.
-struct Event {
-  EventKind kind;
-  std::string text;                         // kThought, kText: whole UTF-8 characters only
-  ToolCall tool_call;                       // kToolCall
-  int prefill_done = 0, prefill_total = 0;  // kPrefill: tokens
-  /// kText, when asked for: of the answer's tokens since the last event that had some. Text is held back for
-  /// whole characters and stop strings, so these may end before or after the event's text does.
-  std::vector<TokenLogprobs> logprobs = {};
-};
-
-enum class FinishReason { kStop, kStopString, kToolCall, kLength, kContextFull, kCancelled, kTimeLimit };
-const char* to_string(FinishReason reason);
 
 struct Usage {
   int prompt_tokens = 0;  // all of the prompt
@@ -105,6 +91,22 @@ struct Usage {
   double generate_per_s() const { return generate_ms > 0 ? (completion_tokens - 1) * 1e3 / generate_ms : 0; }
 };
 
+/// Delivered from generate(), on the caller's thread, in order. The engine is at most one step ahead: a
+/// caller that takes its time holds up its own reply and no other.
+struct Event {
+  EventKind kind;
+  std::string text;                         // kThought, kText: whole UTF-8 characters only
+  ToolCall tool_call;                       // kToolCall
+  int prefill_done = 0, prefill_total = 0;  // kPrefill: tokens
+  /// kText, when asked for: of the answer's tokens since the last event that had some. Text is held back for
+  /// whole characters and stop strings, so these may end before or after the event's text does.
+  std::vector<TokenLogprobs> logprobs = {};
+  Usage usage = {};  // so far
+};
+
+enum class FinishReason { kStop, kStopString, kToolCall, kLength, kContextFull, kCancelled, kTimeLimit };
+const char* to_string(FinishReason reason);
+
 struct Reply {
   std::string text, thought;
   std::vector<ToolCall> tool_calls;
@@ -114,6 +116,7 @@ struct Reply {
   /// JSON cut off by max_tokens.
   std::string warning = {};
   FinishReason finish = FinishReason::kStop;
+  std::string stop_string = {};  // GenerateOptions::stop that ended it; "": none did
   uint64_t seed = 0;
   Usage usage;
 };

@@ -10,6 +10,8 @@
 namespace tessera {
 namespace {
 
+constexpr int32_t kNoDraft = -1;
+
 double ms_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
 }
@@ -155,10 +157,11 @@ void Generation::take() {
   reply_.usage.draft_rounds += drafts.empty() ? 0 : 1;
   for (size_t j = 0; j <= drafts.size(); ++j) {
     hidden_row_ = logit_row_ + static_cast<int64_t>(j);
-    const auto id = choose(engine_->scratch->logits_of(hidden_row_));
+    const int32_t draft = j < drafts.size() ? drafts[j] : kNoDraft;
+    const auto id = choose(engine_->scratch->logits_of(hidden_row_), draft);
     if (!id) return finish(FinishReason::kStop);
     commit(sequence_->size());
-    const bool accepted = j < drafts.size() && *id == drafts[j];
+    const bool accepted = *id == draft;
     if (accepted) ++round_.accepted, ++reply_.usage.accepted_tokens;
     if (const auto reason = append(*id)) return finish(*reason);
     if (!accepted) return;
@@ -166,7 +169,7 @@ void Generation::take() {
 }
 
 // The next token; none when the vocabulary has none that the format allows.
-std::optional<int32_t> Generation::choose(Tensor logits) {
+std::optional<int32_t> Generation::choose(Tensor logits, int32_t draft) {
   DrawLimits limits;
   allowed_.restricted = false;
   allowed_.banned.clear();
@@ -194,6 +197,7 @@ std::optional<int32_t> Generation::choose(Tensor logits) {
   const int32_t id = draw();
   TokenLogprobs all{entry(id, logprobs.of(id))};
   for (const Candidate& c : logprobs.top()) all.top.push_back(entry(c.id, c.logit));
+  all.drafted = id == draft;
   all.in_answer = parser_.in_answer() && !engine_->tokenizer.is_control(id);
   if (all.in_answer && keep_events_) logprobs_.push_back(all);
   reply_.logprobs.push_back(std::move(all));
@@ -208,7 +212,10 @@ std::optional<FinishReason> Generation::append(int32_t id) {
   take(parser_.push(id));
   if (!options_.ignore_end_tokens && contains(engine_->config.end_tokens, id))
     return reply_.tool_calls.empty() ? FinishReason::kStop : FinishReason::kToolCall;
-  if (stops_.hit()) return FinishReason::kStopString;
+  if (stops_.hit() != nullptr) {
+    reply_.stop_string = *stops_.hit();
+    return FinishReason::kStopString;
+  }
   const bool no_end = options_.ignore_end_tokens || engine_->config.end_tokens.empty();
   if (no_end && rules_ && rules_->finished(place_)) return FinishReason::kStop;
   if (options_.max_tokens > 0 && static_cast<int>(reply_.ids.size()) >= options_.max_tokens)
@@ -240,7 +247,13 @@ void Generation::warn() {
 }
 
 void Generation::emit(Event event) {
-  if (keep_events_) events_.push_back(std::move(event));
+  if (!keep_events_) return;
+  event.usage = reply_.usage;
+  event.usage.completion_tokens = static_cast<int>(reply_.ids.size());
+  const double ms = ms_between(phase_begin_, Clock::now());
+  if (state_ == State::kPrefilling) event.usage.prefill_ms = ms;
+  if (state_ == State::kDecoding) event.usage.generate_ms = ms;
+  events_.push_back(std::move(event));
 }
 
 void Generation::emit_text(std::string text) {

@@ -70,7 +70,7 @@ class Generation {
   using Clock = std::chrono::steady_clock;
 
   void commit(int64_t end);
-  std::optional<int32_t> choose(Tensor logits);
+  std::optional<int32_t> choose(Tensor logits, int32_t draft);  // < 0: none
   std::optional<FinishReason> append(int32_t id);
   void take(const std::vector<ReplyEvent>& events);
   void emit_text(std::string text);

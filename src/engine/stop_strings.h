@@ -15,14 +15,17 @@ class StopStrings {
   }
 
   /// Returns the text that may be shown now. Sets hit() at the first stop string; what follows it is dropped.
+  /// Of several at one place it is the one that was given first.
   std::string push(std::string_view text) {
-    if (hit_) return {};
+    if (hit() != nullptr) return {};
     held_ += text;
     size_t stop = std::string::npos;
-    for (const std::string& s : stops_) stop = std::min(stop, held_.find(s));
-    hit_ = stop != std::string::npos;
+    for (size_t i = 0; i < stops_.size(); ++i) {
+      const size_t at = held_.find(stops_[i]);
+      if (at < stop) stop = at, hit_ = i;
+    }
     size_t safe = stop;
-    if (!hit_) {
+    if (hit() == nullptr) {
       size_t keep = 0;  // longest end of held_ that a stop string begins with
       for (const std::string& s : stops_)
         for (size_t n = std::min(s.size() - 1, held_.size()); n > keep; --n)
@@ -34,13 +37,14 @@ class StopStrings {
     return out;
   }
   /// What was held back, at the end of the reply.
-  std::string finish() { return hit_ ? std::string() : std::exchange(held_, {}); }
-  bool hit() const { return hit_; }
+  std::string finish() { return hit() != nullptr ? std::string() : std::exchange(held_, {}); }
+  /// The stop string that was met; null: none yet.
+  const std::string* hit() const { return hit_ < stops_.size() ? &stops_[hit_] : nullptr; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;
-  bool hit_ = false;
+  size_t hit_ = std::string::npos;  // in stops_
 };
 
 }  // namespace tessera

@@ -85,8 +85,13 @@ TEST(Speculate, AThousandPromptsWithRandomDraftersGiveThePlainReply) {
     oracle.all = prompt;
     oracle.all.insert(oracle.all.end(), wanted.ids.begin(), wanted.ids.end());
     oracle.right = static_cast<int>(random() % 10);
+    if (i % 2 == 0) o.top_logprobs = 0;
     const Reply found = reply_of(drafted, prompt, o);
     expect_same(found, wanted);
+    EXPECT_EQ(found.stop_string, found.finish == FinishReason::kStopString ? o.stop.at(0) : "");
+    const auto flagged = std::count_if(found.logprobs.begin(), found.logprobs.end(),
+                                       [](const TokenLogprobs& token) { return token.drafted; });
+    EXPECT_EQ(flagged, i % 2 == 0 ? found.usage.accepted_tokens : 0);
     if (testing::Test::HasFailure()) FAIL() << "prompt " << i;
     tokens += static_cast<int64_t>(found.ids.size());
     accepted += found.usage.accepted_tokens;

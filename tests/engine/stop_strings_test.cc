@@ -11,7 +11,7 @@ std::string run(const std::vector<std::string>& stops, const std::vector<std::st
   std::string out;
   for (const std::string& p : pieces) out += s.push(p);
   out += s.finish();
-  if (hit != nullptr) *hit = s.hit();
+  if (hit != nullptr) *hit = s.hit() != nullptr;
   return out;
 }
 
@@ -19,6 +19,13 @@ TEST(StopStrings, StopsAtTheEarliestInWhateverPieces) {
   bool hit = false;
   EXPECT_EQ(run({"END", "stop"}, {"one st", "op two END"}, &hit), "one ");
   EXPECT_TRUE(hit);
+  StopStrings several({"nothing", "bc", "abc", "b"});
+  EXPECT_EQ(several.push("xab"), "xa");
+  ASSERT_NE(several.hit(), nullptr);
+  EXPECT_EQ(*several.hit(), "b");
+  StopStrings equal({"ab", "a", "ab"});
+  equal.push("ab");
+  EXPECT_EQ(*equal.hit(), "ab") << "of those at one place, the first that was given";
   const std::string text = "abcabdabcEabcENDtail";
   for (size_t cut = 0; cut <= text.size(); ++cut)
     EXPECT_EQ(run({"abcEND"}, {text.substr(0, cut), text.substr(cut)}), "abcabdabcE") << cut;
@@ -30,7 +37,7 @@ TEST(StopStrings, HeldTextComesOutAtTheEnd) {
   EXPECT_EQ(s.push("wer of all"), "</answer of all");
   EXPECT_EQ(s.push("<"), "");
   EXPECT_EQ(s.finish(), "<");
-  EXPECT_FALSE(s.hit());
+  EXPECT_EQ(s.hit(), nullptr);
 }
 
 TEST(StopStrings, NothingPassesAfterAHit) {
