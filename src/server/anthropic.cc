@@ -198,6 +198,7 @@ GenerateRequest parse_anthropic(Json& body, const ApiContext& context) {
   }
   read_tools(fields, request);
   request.chat["enable_thinking"] = read_thinking(fields, context, request.options);
+  continue_prefill(request);
   return request;
 }
 

@@ -43,7 +43,7 @@ class MessagesWriter final : public ReplyWriter {
   }
 
   void finish(int, const Reply& reply) override {
-    totals_.add(reply, 0, false);
+    totals_.add(reply.usage, 0, false);
     Json usage = usage_json();
     const std::string warning = warning_of(reply);
     if (request_.stream) {
@@ -108,11 +108,8 @@ class MessagesWriter final : public ReplyWriter {
     return reason == "length" ? "max_tokens" : reason == "tool_calls" ? "tool_use" : "end_turn";
   }
 
-  // Which of several it was the engine does not say.
-  Json stop_sequence(const Reply& reply) const {
-    const auto& stops = request_.options.stop;
-    if (reply.finish != FinishReason::kStopString || stops.size() != 1) return nullptr;
-    return stops.front();
+  static Json stop_sequence(const Reply& reply) {
+    return reply.finish == FinishReason::kStopString ? Json(reply.stop_string) : Json();
   }
 
   void send(const Json& json) {

@@ -48,6 +48,10 @@ class EngineModel final : public Model {
 
   const ModelInfo& info() const override { return engine_->info(); }
   int64_t context_tokens() const override { return engine_->options().context_tokens; }
+  int64_t kv_bytes() const override {
+    const EngineOptions& o = engine_->options();
+    return o.parallel * engine_->info().kv_bytes(o.context_tokens, o.chunk_tokens, o.kv);
+  }
   std::string backend() const override { return engine_->backend(); }
   EngineStatus status() const override { return engine_->status(); }
   std::unique_ptr<Conversation> open(const Prompt& prompt) override {

@@ -29,6 +29,25 @@ Log::~Log() {
 
 void Log::write(LogLevel level, std::string_view event, const Json& fields) {
   if (!shows(level)) return;
+  std::string line = line_of(level, event, fields);
+  put(line);
+  const std::lock_guard lock(mutex_);
+  if (recent_.size() == kRecentLines) recent_.pop_front();
+  recent_.push_back(std::move(line));
+}
+
+void Log::write_private(LogLevel level, std::string_view event, const Json& fields) {
+  if (shows(level)) put(line_of(level, event, fields));
+}
+
+std::string Log::recent() const {
+  const std::lock_guard lock(mutex_);
+  std::string all;
+  for (const std::string& line : recent_) all += line;
+  return all;
+}
+
+std::string Log::line_of(LogLevel level, std::string_view event, const Json& fields) const {
   const std::string time = iso_time().substr(0, 23) + "Z";
   const char* name = kLevels[static_cast<int>(level)];
   std::string line;
@@ -48,7 +67,10 @@ void Log::write(LogLevel level, std::string_view event, const Json& fields) {
   for (char& c : line) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }
-  line += '\n';
+  return line + '\n';
+}
+
+void Log::put(const std::string& line) const {
   size_t at = 0;
   while (at < line.size()) {
     const ssize_t n = ::write(fd_, line.data() + at, line.size() - at);

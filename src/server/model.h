@@ -35,6 +35,7 @@ class Model {
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
   virtual int64_t context_tokens() const = 0;
+  virtual int64_t kv_bytes() const = 0;  // of all slots
   virtual std::string backend() const = 0;
   virtual EngineStatus status() const = 0;
   /// Throws Error, ApiError.

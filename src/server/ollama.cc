@@ -93,6 +93,7 @@ GenerateRequest parse_chat(Json& body, const ApiContext& context) {
     }
   }
   request.chat["enable_thinking"] = thinks;
+  continue_prefill(request);
   return request;
 }
 

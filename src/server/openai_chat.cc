@@ -114,6 +114,10 @@ GenerateRequest parse(Json& body, const ApiContext& context) {
   }
   request.include_thought = fields.flag("include_reasoning", true);
   request.return_progress = fields.flag("return_progress");
+  request.timings_per_token = fields.flag("timings_per_token");
+  if (fields.find("add_generation_prompt") != nullptr)
+    request.chat["add_generation_prompt"] = fields.flag("add_generation_prompt");
+  if (fields.flag("continue_final_message")) continue_last(request);
   const auto top = fields.integer("top_logprobs", 0, 20);
   if (fields.flag("logprobs")) {
     request.options.top_logprobs = static_cast<int>(top.value_or(0));

@@ -29,18 +29,18 @@ class ChatWriter final : public ReplyWriter {
       case EventKind::kThought:
         // `reasoning`: vLLM's name for the same.
         if (request_.include_thought)
-          send(answer, {{"reasoning_content", event.text}, {"reasoning", event.text}});
+          send(answer, event, {{"reasoning_content", event.text}, {"reasoning", event.text}});
         break;
       case EventKind::kText:
-        send(answer, {{"content", event.text}}, event.logprobs);
+        send(answer, event, {{"content", event.text}});
         break;
       case EventKind::kToolCall:
         if (is_call(event.tool_call)) {
           Json call = {{"index", calls_[static_cast<size_t>(answer)]++}};
           call.update(call_json(event.tool_call));
-          send(answer, {{"tool_calls", Json::array({std::move(call)})}});
+          send(answer, event, {{"tool_calls", Json::array({std::move(call)})}});
         } else {
-          send(answer, {{"content", event.tool_call.arguments_json}});
+          send(answer, event, {{"content", event.tool_call.arguments_json}});
         }
         break;
     }
@@ -49,7 +49,7 @@ class ChatWriter final : public ReplyWriter {
   void finish(int answer, const Reply& reply) override {
     const auto thought_tokens =
         reply.thought.empty() ? 0 : static_cast<int>(context_.model.tokenize(reply.thought).size());
-    totals_.add(reply, thought_tokens, answer > 0);
+    totals_.add(reply.usage, thought_tokens, answer > 0);
     const std::string warning = warning_of(reply);
     if (request_.stream) {
       begin(answer);
@@ -72,7 +72,7 @@ class ChatWriter final : public ReplyWriter {
       }
     }
     Json choice = {{"index", answer}, {"message", std::move(message)}, {"logprobs", nullptr}};
-    if (request_.options.top_logprobs >= 0) choice["logprobs"] = openai_logprobs(reply.logprobs);
+    if (request_.options.top_logprobs >= 0) choice["logprobs"] = openai_logprobs(reply.logprobs, drafts());
     choice["finish_reason"] = openai_finish(reply);
     if (!warning.empty()) choice["warning"] = warning;
     choices_.push_back(std::move(choice));
@@ -118,16 +118,23 @@ class ChatWriter final : public ReplyWriter {
     return chunk;
   }
 
-  void send(int answer, Json delta, std::span<const TokenLogprobs> logprobs = {}) {
+  void send(int answer, const Event& event, Json delta) {
     Json chunk = chunk_of(answer, std::move(delta), "");
-    if (!logprobs.empty()) chunk["choices"][0]["logprobs"] = openai_logprobs(logprobs);
+    if (request_.timings_per_token) {
+      Totals so_far = totals_;
+      so_far.add(event.usage, 0, answer > 0);
+      chunk["timings"] = timings(so_far);
+    }
+    if (!event.logprobs.empty()) chunk["choices"][0]["logprobs"] = openai_logprobs(event.logprobs, drafts());
     http_.write(sse(chunk));
   }
+
+  bool drafts() const { return !context_.model.info().drafter.empty(); }
 
   void begin(int answer) {
     if (begun_[static_cast<size_t>(answer)]) return;
     begun_[static_cast<size_t>(answer)] = true;
-    send(answer, {{"role", "assistant"}, {"content", nullptr}});
+    http_.write(sse(chunk_of(answer, {{"role", "assistant"}, {"content", nullptr}}, "")));
   }
 
   void progress(int answer, const Event& event) {

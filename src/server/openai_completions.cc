@@ -79,7 +79,7 @@ class CompletionsWriter final : public ReplyWriter {
   }
 
   void finish(int answer, const Reply& reply) override {
-    totals_.add(reply, 0, answer % request_.choices != 0);
+    totals_.add(reply.usage, 0, answer % request_.choices != 0);
     std::string reason = openai_finish(reply);
     if (reason == "tool_calls") reason = "stop";
     if (request_.stream) return send(answer, "", reason);

@@ -63,15 +63,17 @@ std::string warning_of(const Reply& reply) {
   return {};
 }
 
-void Totals::add(const Reply& reply, int thought_token_count, bool same_prompt) {
+void Totals::add(const Usage& usage, int thought_token_count, bool same_prompt) {
   if (!same_prompt) {
-    prompt_tokens += reply.usage.prompt_tokens;
-    cached_tokens += reply.usage.cached_tokens;
+    prompt_tokens += usage.prompt_tokens;
+    cached_tokens += usage.cached_tokens;
   }
-  completion_tokens += reply.usage.completion_tokens;
+  completion_tokens += usage.completion_tokens;
+  drafted_tokens += usage.drafted_tokens;
+  accepted_tokens += usage.accepted_tokens;
   thought_tokens += thought_token_count;
-  prefill_ms += reply.usage.prefill_ms;
-  generate_ms += reply.usage.generate_ms;
+  prefill_ms += usage.prefill_ms;
+  generate_ms += usage.generate_ms;
   ++answers;
 }
 
@@ -99,18 +101,21 @@ Json timings(const Totals& t) {
   const int prompt_n = t.prompt_tokens - t.cached_tokens;
   const int steps = t.completion_tokens - t.answers;  // the first token of an answer comes from the prefill
   const auto per = [](double a, double b) { return b > 0 ? a / b : 0.0; };
-  return {{"cache_n", t.cached_tokens},
-          {"prompt_n", prompt_n},
-          {"prompt_ms", t.prefill_ms},
-          {"prompt_per_token_ms", per(t.prefill_ms, prompt_n)},
-          {"prompt_per_second", per(prompt_n * 1e3, t.prefill_ms)},
-          {"predicted_n", t.completion_tokens},
-          {"predicted_ms", t.generate_ms},
-          {"predicted_per_token_ms", per(t.generate_ms, steps)},
-          {"predicted_per_second", per(steps * 1e3, t.generate_ms)}};
+  Json json = {{"cache_n", t.cached_tokens},
+               {"prompt_n", prompt_n},
+               {"prompt_ms", t.prefill_ms},
+               {"prompt_per_token_ms", per(t.prefill_ms, prompt_n)},
+               {"prompt_per_second", per(prompt_n * 1e3, t.prefill_ms)},
+               {"predicted_n", t.completion_tokens},
+               {"predicted_ms", t.generate_ms},
+               {"predicted_per_token_ms", per(t.generate_ms, steps)},
+               {"predicted_per_second", per(steps * 1e3, t.generate_ms)}};
+  if (t.drafted_tokens > 0)
+    json.update({{"draft_n", t.drafted_tokens}, {"draft_n_accepted", t.accepted_tokens}});
+  return json;
 }
 
-Json openai_logprobs(std::span<const TokenLogprobs> tokens) {
+Json openai_logprobs(std::span<const TokenLogprobs> tokens, bool drafts) {
   const auto entry = [](const TokenLogprob& token) {
     Json bytes = Json::array();
     for (const char c : token.bytes) bytes.push_back(static_cast<unsigned char>(c));
@@ -120,6 +125,7 @@ Json openai_logprobs(std::span<const TokenLogprobs> tokens) {
   for (const auto& token : tokens) {
     if (!token.in_answer) continue;
     Json item = entry(token.chosen);
+    if (drafts) item["draft"] = token.drafted;
     item["top_logprobs"] = Json::array();
     for (const auto& other : token.top) item["top_logprobs"].push_back(entry(other));
     content.push_back(std::move(item));

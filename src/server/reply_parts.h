@@ -25,10 +25,11 @@ int readable_calls(const Reply& reply);
 /// Sums over the answers of one request.
 struct Totals {
   int prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, thought_tokens = 0;
+  int drafted_tokens = 0, accepted_tokens = 0;
   double prefill_ms = 0, generate_ms = 0;
   int answers = 0;
   /// `same_prompt`: an answer to a prompt that is counted already.
-  void add(const Reply& reply, int thought_token_count, bool same_prompt);
+  void add(const Usage& usage, int thought_token_count, bool same_prompt);
 };
 
 /// "stop", "length", "tool_calls"
@@ -36,7 +37,8 @@ std::string openai_finish(const Reply& reply);
 Json openai_usage(const Totals& totals);
 /// llama.cpp's
 Json timings(const Totals& totals);
-/// {"content": […]}, of tokens of the answer's text
-Json openai_logprobs(std::span<const TokenLogprobs> tokens);
+/// {"content": […]}, of tokens of the answer's text. `drafts`: "draft" says of each whether the drafter had
+/// it.
+Json openai_logprobs(std::span<const TokenLogprobs> tokens, bool drafts);
 
 }  // namespace tessera::server

@@ -166,6 +166,12 @@ void read_part(const Json& part, const std::string& place, TurnBuilder& turn, in
   if (const int budget = detail_budget(detail, place); budget > 0) input.soft_token_budget = budget;
   if (const auto budget = fields.integer("max_soft_tokens", 1, 1 << 16))
     input.soft_token_budget = static_cast<int>(*budget);
+  // A film's sound track is a medium of its own to the model.
+  if (input.kind == MediaKind::kVideo && fields.flag("sound")) {
+    MediaInput sound = input;
+    sound.kind = MediaKind::kAudio;
+    turn.media(std::move(sound));
+  }
   turn.media(std::move(input));
 }
 
@@ -259,6 +265,23 @@ void read_response_format(const Json& format, const std::string& place, Generate
   const Json* schema = inner.object("schema");
   if (schema == nullptr) throw bad_request(inner.place("schema") + " is missing");
   options.format.json_schema = dump(*schema);
+}
+
+void continue_last(GenerateRequest& request) {
+  const ReplyFormat& format = request.options.format;
+  if (format.json_object || !format.json_schema.empty()) {
+    throw bad_request(
+        "a reply that goes on from the assistant's words cannot have a JSON format: what is there already is "
+        "not checked against it");
+  }
+  request.chat["continue_final_message"] = true;
+}
+
+void continue_prefill(GenerateRequest& request) {
+  const Json& messages = request.chat["messages"];
+  if (messages.empty()) return;
+  const Json& last = messages.back();
+  if (last["role"] == "assistant" && !last.contains("tool_calls")) continue_last(request);
 }
 
 Json tool_call_json(const std::string& id, const std::string& name, const Json* arguments,

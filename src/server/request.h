@@ -34,6 +34,7 @@ struct GenerateRequest {
   std::string model;               // as the client named it; "": the server's name
   bool include_usage = false;      // OpenAI: a chunk with usage at the end
   bool return_progress = false;    // prefill progress as events
+  bool timings_per_token = false;  // timings in every chunk, not in the last alone
   bool include_thought = true;     // the thought is told to the client
   bool echo = false;               // completions: the prompt goes before the answer
   Json repeated = Json::object();  // fields of the request that the answer repeats (responses)
@@ -90,6 +91,12 @@ void choose_tool(GenerateRequest& request, const std::string& choice, const std:
 bool effort_thinks(const std::string& effort, const std::string& place, GenerateOptions& options);
 /// {"type": "text" | "json_object" | "json_schema", …}
 void read_response_format(const Json& format, const std::string& place, GenerateOptions& options);
+/// The reply goes on from the conversation's last message, which is the assistant's (render_chat says what that
+/// must be). Throws ApiError(400) with a format: the text so far is not part of what it binds.
+void continue_last(GenerateRequest& request);
+/// That, where the last message is the assistant's and has no calls: how Anthropic and Ollama begin a reply for
+/// the model.
+void continue_prefill(GenerateRequest& request);
 /// An assistant's call, arguments as an object or a string that holds one.
 Json tool_call_json(const std::string& id, const std::string& name, const Json* arguments,
                     const std::string& place);

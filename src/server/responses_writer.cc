@@ -41,7 +41,7 @@ class ResponsesWriter final : public ReplyWriter {
     }
     begin();
     close();
-    totals_.add(reply,
+    totals_.add(reply.usage,
                 reply.thought.empty() ? 0 : static_cast<int>(context_.model.tokenize(reply.thought).size()),
                 false);
     const bool cut = openai_finish(reply) == "length";

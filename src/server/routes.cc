@@ -1,7 +1,9 @@
 // The paths that do not generate.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "server/page.h"
 #include "server/reply_parts.h"
@@ -21,6 +23,13 @@ bool has_vision(const ModelInfo& info) {
 }
 bool has_audio(const ModelInfo& info) {
   return info.audio_parameters > 0;
+}
+
+// Of this process, mapped files that are in memory included; 0: not known.
+int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t all = 0, resident = 0;
+  return file >> all >> resident ? resident * ::sysconf(_SC_PAGESIZE) : 0;
 }
 
 std::string short_parameters(const ModelInfo& info) {
@@ -59,6 +68,7 @@ const std::vector<Service::Route>& Service::routes() {
       {"GET", "/props", &Service::props},
       {"GET", "/slots", &Service::slots},
       {"GET", "/metrics", &Service::metrics},
+      {"GET", "/logs", &Service::logs},
       {"POST", "/tokenize", &Service::tokenize},
       {"POST", "/detokenize", &Service::detokenize},
       {"POST", "/apply-template", &Service::apply_template},
@@ -130,6 +140,10 @@ HttpAnswer Service::props(const HttpRequest&) {
        {"modalities",
         {{"vision", has_vision(info)}, {"audio", has_audio(info)}, {"video", has_vision(info)}}},
        {"default_image_budget", info.default_image_budget},
+       {"max_body_bytes", options_.http.max_body_bytes},
+       {"weight_bytes", info.weight_bytes + info.drafter_weight_bytes},
+       {"kv_bytes", loaded->kv_bytes()},
+       {"drafter", info.drafter.empty() ? "none" : "on"},
        {"backend", loaded->backend()},
        {"build_info", "tessera " + options_.version}});
 }
@@ -145,6 +159,7 @@ HttpAnswer Service::slots(const HttpRequest&) {
                     {"state", !busy                                          ? "idle"
                               : slot.state == SlotStatus::State::kPrefilling ? "prefilling"
                                                                              : "generating"},
+                    {"n_past", slot.held_tokens},
                     {"n_held_tokens", slot.held_tokens},
                     {"n_prompt_tokens", slot.prompt_tokens},
                     {"n_decoded", slot.completion_tokens}});
@@ -166,6 +181,8 @@ HttpAnswer Service::metrics(const HttpRequest&) {
     gauges["connections"] = counts.connections;
     gauges["handlers"] = counts.handlers;
   }
+  if (const int64_t bytes = resident_bytes(); bytes > 0)
+    gauges["resident_bytes"] = static_cast<double>(bytes);
   if (loaded) {
     const EngineStatus status = loaded->status();
     gauges["slots"] = static_cast<double>(status.slots.size());
@@ -184,6 +201,10 @@ HttpAnswer Service::metrics(const HttpRequest&) {
     gauges["cache_hits"] = static_cast<double>(status.cache_hits);
   }
   return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(gauges)};
+}
+
+HttpAnswer Service::logs(const HttpRequest&) {
+  return {200, "text/plain; charset=utf-8", log_.recent()};
 }
 
 HttpAnswer Service::tokenize(const HttpRequest& request) {

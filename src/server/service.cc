@@ -24,6 +24,11 @@ double seconds_since(Clock::time_point start) {
 constexpr const char* kTranscriptions = "/v1/audio/transcriptions";
 constexpr const char* kTranslations = "/v1/audio/translations";
 
+bool is_watch(std::string_view path) {
+  return path == "/health" || path == "/v1/health" || path == "/metrics" || path == "/slots" ||
+         path == "/logs";
+}
+
 const Api* api_for(const HttpRequest& request) {
   for (const Api* api : generating_apis()) {
     if (request.path == api->path) return api;
@@ -118,7 +123,9 @@ void Service::handle(const HttpRequest& request, HttpReply& reply) {
     metrics_.request_s.add(seconds);
     if (left) ++metrics_.cancelled;
   }
-  log_.write(LogLevel::kInfo, "request",
+  // A page of figures and a load balancer ask every few seconds: of interest only when refused.
+  const bool watch = reply.status() == 200 && is_watch(request.path);
+  log_.write(watch ? LogLevel::kDebug : LogLevel::kInfo, "request",
              {{"id", request.number},
               {"peer", request.peer},
               {"method", request.method},
@@ -165,7 +172,7 @@ void Service::run(const Api& api, const HttpRequest& http, HttpReply& reply, Tur
     request = api.parse(body, api_context);
   }
   if (options_.log_prompts)
-    log_.write(LogLevel::kInfo, "prompt", {{"id", http.number}, {"chat", request.chat}});
+    log_.write_private(LogLevel::kInfo, "prompt", {{"id", http.number}, {"chat", request.chat}});
   Prompt prompt = prompt_of(request);
   const int most = options_.parallel + options_.max_queue;
   if (request.choices > most) {

@@ -86,6 +86,7 @@ class Service {
   HttpAnswer props(const HttpRequest&);
   HttpAnswer slots(const HttpRequest&);
   HttpAnswer metrics(const HttpRequest&);
+  HttpAnswer logs(const HttpRequest&);
   HttpAnswer tokenize(const HttpRequest&);
   HttpAnswer detokenize(const HttpRequest&);
   HttpAnswer apply_template(const HttpRequest&);

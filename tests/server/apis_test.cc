@@ -71,12 +71,14 @@ TEST_F(Apis, AnthropicStreamsBlocks) {
 
 TEST_F(Apis, AnthropicHistoryBecomesTheChatFormat) {
   start();
-  model_->play({{text_event("x")}, FinishReason::kStopString});
+  Script script = {{text_event("x")}, FinishReason::kStopString};
+  script.stop_string = "END";
+  model_->play(std::move(script));
   const Json body = {
       {"max_tokens", 5},
       {"system",
        Json::array({{{"type", "text"}, {"text", "Be terse."}, {"cache_control", {{"type", "ephemeral"}}}}})},
-      {"stop_sequences", {"END"}},
+      {"stop_sequences", {"FIN", "END"}},
       {"thinking", {{"type", "enabled"}, {"budget_tokens", 2048}}},
       {"tools", Json::array({{{"name", "f"}, {"description", "d"}, {"input_schema", {{"type", "object"}}}}})},
       {"tool_choice", {{"type", "any"}, {"disable_parallel_tool_use", true}}},

@@ -54,7 +54,8 @@ TEST_F(Docs, EveryExampleWorks) {
                            "/health",
                            "/props",
                            "/slots",
-                           "/metrics"}) {
+                           "/metrics",
+                           "/logs"}) {
     EXPECT_NE(text.find(local + path), std::string::npos) << path << " has no example";
   }
 }

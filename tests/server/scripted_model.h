@@ -18,6 +18,7 @@ struct Script {
   int prompt_tokens = 12, cached_tokens = 4;
   int ms_between = 0;                 // waits before each event, and sees a cancel there
   std::function<void()> before = {};  // runs first; may throw
+  std::string stop_string = {};
 };
 
 inline Event text_event(std::string text) {
@@ -44,6 +45,7 @@ class ScriptedModel final : public Model {
     info_.dtypes = {{"BF16", 1, 1, 2}};
   }
 
+  void with_drafter() { info_.drafter = "models/scripted/assistant"; }
   void play(Script script) {
     const std::lock_guard lock(mutex_);
     script_ = std::move(script);
@@ -71,6 +73,7 @@ class ScriptedModel final : public Model {
 
   const ModelInfo& info() const override { return info_; }
   int64_t context_tokens() const override { return 4096; }
+  int64_t kv_bytes() const override { return 1 << 20; }
   std::string backend() const override { return "script"; }
   EngineStatus status() const override {
     EngineStatus status;
@@ -109,7 +112,11 @@ class ScriptedModel final : public Model {
       if (script_.before) script_.before();
       Reply reply;
       reply.finish = script_.finish;
-      reply.usage = {script_.prompt_tokens, script_.cached_tokens, 0, 0, 10, 20};
+      reply.stop_string = script_.stop_string;
+      reply.usage.prompt_tokens = script_.prompt_tokens;
+      reply.usage.cached_tokens = script_.cached_tokens;
+      reply.usage.prefill_ms = 10;
+      reply.usage.generate_ms = 20;
       for (const Event& event : script_.events) {
         if (script_.ms_between > 0)
           std::this_thread::sleep_for(std::chrono::milliseconds(script_.ms_between));
