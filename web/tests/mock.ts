@@ -130,16 +130,22 @@ async function chat(mock: Mock, request: IncomingMessage, response: ServerRespon
   response.end('data: [DONE]\n\n');
 }
 
-let served = 0;
-const metrics = () => `# HELP tessera_requests_total Requests answered.
-# TYPE tessera_requests_total counter
-tessera_requests_total ${(served += 3)}
-# HELP tessera_tokens_per_second Tokens of answers a second.
-# TYPE tessera_tokens_per_second gauge
-tessera_tokens_per_second ${(60 + 20 * Math.sin(Date.now() / 3000)).toFixed(1)}
-# TYPE tessera_kv_bytes gauge
-tessera_kv_bytes 734003200
-`;
+let looks = 0;
+/** As the program's, a busy one's. */
+function metrics(): string {
+  const n = ++looks;
+  const swing = Math.round(60 + 20 * Math.sin(n / 2));
+  const family = (name: string, type: string, value: number) => `# TYPE tessera_${name} ${type}\ntessera_${name} ${value}\n`;
+  const mean = (name: string, seconds: number) => `# TYPE tessera_${name} histogram\ntessera_${name}_bucket{le="+Inf"} ${n * 9}\ntessera_${name}_sum ${n * 9 * seconds}\ntessera_${name}_count ${n * 9}\n`;
+  return (
+    `# HELP tessera_requests_total Requests answered.\n# TYPE tessera_requests_total counter\ntessera_requests_total{route="chat_completions",status="200"} ${n * 3}\ntessera_requests_total{route="/slots",status="200"} ${n}\n` +
+    family('completion_tokens_total', 'counter', n * 2 * swing) + family('prompt_tokens_total', 'counter', n * 900) + family('cached_tokens_total', 'counter', n * 600) +
+    mean('first_token_seconds', 0.21) + mean('inter_token_seconds', 0.0123) +
+    family('requests_active', 'gauge', 2 + (n % 3)) + family('queued', 'gauge', 0) + family('resident_bytes', 'gauge', 14.1e9) + family('cache_ram_bytes', 'gauge', 734003200) +
+    family('steps', 'gauge', n * 120) + family('busy_seconds', 'gauge', n * 1.7)
+  );
+}
+const logs = () => Array.from({ length: 40 }, (_, i) => `2026-11-22T20:00:${String(i).padStart(2, '0')}.000Z info request id=${i + 1} peer=127.0.0.1 method=POST path=/v1/chat/completions status=200 bytes=8121 ms=${300 + i}\n`).join('');
 
 export async function startMock(change: Partial<MockOptions> = {}): Promise<Mock> {
   let server: Server;
@@ -163,9 +169,10 @@ export async function startMock(change: Partial<MockOptions> = {}): Promise<Mock
       return send(response, 200, { object: 'list', data: [{ id: small ? 'mini' : 'gemma-4-12B-it', meta }] });
     }
     if (path === '/props') {
-      return send(response, 200, { modalities: { vision: true, audio: !small, video: !small }, default_generation_settings: { n_ctx: 8192 }, build_info: 'tessera 0.1', backend: 'cpu avx512, 2 threads' });
+      return send(response, 200, { modalities: { vision: true, audio: !small, video: !small }, default_generation_settings: { n_ctx: 8192 }, build_info: 'tessera 0.1', backend: 'cpu avx512, 2 threads', max_body_bytes: 64 << 20, weight_bytes: 12.7e9, kv_bytes: 1.34e9, drafter: 'on' });
     }
     if (path === '/slots') return send(response, 200, [{ id: 0, is_processing: true, n_ctx: 8192, n_past: 1234 }, { id: 1, is_processing: false, n_ctx: 8192 }]);
+    if (path === '/logs') return void response.writeHead(200, { 'Content-Type': 'text/plain' }).end(logs());
     if (path === '/metrics') return void response.writeHead(200, { 'Content-Type': 'text/plain' }).end(metrics());
     if (path === '/v1/chat/completions') return chat(mock, request, response);
     send(response, 404, { error: { code: 404, message: `there is no ${path}`, type: 'not_found_error' } });

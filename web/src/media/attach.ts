@@ -3,7 +3,7 @@ import type { Attachment, Budget } from '../model/types';
 import { strings } from '../strings';
 import { decodeSound } from './sound';
 import { encodeWav } from './wav';
-import { sampleRate } from './cost';
+import { sampleRate, trainedSeconds } from './cost';
 
 /** What went wrong with a file, in words for the person. */
 export class AttachError extends Error {}
@@ -51,7 +51,7 @@ export async function attach(file: File, conversation: string, budget: Budget, l
   }
   if (mime.startsWith('video/')) {
     if (!limits.video) throw new AttachError(strings.media.noVideo);
-    return video(file, name, mime, conversation);
+    return video(file, name, mime, conversation, limits.audio);
   }
   return textFile(file, name);
 }
@@ -94,7 +94,14 @@ async function audio(file: Blob, name: string, mime: string, conversation: strin
   return { kind: 'audio', media: await putMedia(conversation, blob), name, mime, bytes: blob.size, seconds };
 }
 
-async function video(file: Blob, name: string, mime: string, conversation: string): Promise<Attachment> {
+/** Longer sound is refused by the server (--max-audio-s). */
+const longestSound = 600;
+
+async function hasSound(file: Blob): Promise<boolean> {
+  return decodeSound(await file.arrayBuffer()).then((samples) => samples.length > 0, () => false);
+}
+
+async function video(file: Blob, name: string, mime: string, conversation: string, audible: boolean): Promise<Attachment> {
   const element = document.createElement('video');
   const url = URL.createObjectURL(file);
   try {
@@ -105,7 +112,8 @@ async function video(file: Blob, name: string, mime: string, conversation: strin
       element.src = url;
     });
     if (!found.width || !Number.isFinite(found.seconds)) throw new AttachError(strings.media.notAVideo(name));
-    return { kind: 'video', media: await putMedia(conversation, file), name, mime, bytes: file.size, ...found };
+    const sound = audible && found.seconds <= longestSound && (await hasSound(file)) ? { sound: found.seconds <= trainedSeconds } : {};
+    return { kind: 'video', media: await putMedia(conversation, file), name, mime, bytes: file.size, ...found, ...sound };
   } finally {
     URL.revokeObjectURL(url);
   }

@@ -21,7 +21,7 @@ export function attachmentTokens(attachment: Attachment): number {
       return audioTokens(attachment.seconds) + markers;
     case 'video':
       // Each frame has a time stamp ("00:05 " and a space: seven tokens).
-      return videoFrames * (targetSize(attachment.width, attachment.height, videoBudget).tokens + markers + 7);
+      return videoFrames * (targetSize(attachment.width, attachment.height, videoBudget).tokens + markers + 7) + (attachment.sound ? audioTokens(attachment.seconds) + markers : 0);
     case 'text':
       return textTokens(attachment.text);
   }

@@ -1,8 +1,10 @@
 import type { Budget } from '../model/types';
 import ResizeWorker from './resize_worker?worker';
+import { straightPixels } from './straight_pixels';
 import { targetSize, type TargetSize } from './target_size';
 
 export interface ModelView {
+  budget: Budget;
   size: TargetSize;
   pixels: ImageData;
 }
@@ -12,11 +14,8 @@ export async function modelView(blob: Blob, budget: Budget): Promise<ModelView> 
   // Colours as they are in the file: the reference converts none. Alpha is dropped, so it must not be multiplied in.
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
   const { width, height } = bitmap;
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d', { willReadFrequently: true }) as OffscreenCanvasRenderingContext2D;
-  context.drawImage(bitmap, 0, 0);
+  const rgba = straightPixels(bitmap);
   bitmap.close();
-  const rgba = context.getImageData(0, 0, width, height).data as Uint8ClampedArray<ArrayBuffer>;
   const size = targetSize(width, height, budget);
   const worker = new ResizeWorker();
   try {
@@ -25,7 +24,7 @@ export async function modelView(blob: Blob, budget: Budget): Promise<ModelView> 
       worker.onerror = (event) => reject(new Error(event.message));
       worker.postMessage({ rgba, width, height, toWidth: size.width, toHeight: size.height }, [rgba.buffer]);
     });
-    return { size, pixels: new ImageData(resized, size.width, size.height) };
+    return { budget, size, pixels: new ImageData(resized, size.width, size.height) };
   } finally {
     worker.terminate();
   }

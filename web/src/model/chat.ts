@@ -68,8 +68,8 @@ export async function goOn(id: string): Promise<void> {
   const old = state.messages.value.get(id);
   const conversation = state.current.value;
   if (!old || !conversation || lives.value.has(conversation.id)) return;
-  if (!old.text) return regenerate(id);
-  const { error: _error, ...kept } = old;
+  if (!old.text && !old.thought) return regenerate(id);
+  const { error: _error, warning: _warning, ...kept } = old;
   await reply(conversation, { ...kept, state: 'streaming' }, true);
 }
 

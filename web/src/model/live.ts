@@ -64,7 +64,8 @@ export class LiveReply {
       }
       case 'timings':
         Object.assign(this.timings, event.timings);
-        break;
+        this.schedule();
+        return;
       case 'warning':
         this.warning = event.text;
         return;

@@ -14,7 +14,8 @@ interface MediaFile {
 /** width, height: pixels after EXIF orientation. */
 export type ImageAttachment = MediaFile & { kind: 'image'; width: number; height: number; budget: Budget };
 export type AudioAttachment = MediaFile & { kind: 'audio'; seconds: number };
-export type VideoAttachment = MediaFile & { kind: 'video'; seconds: number; width: number; height: number };
+/** sound: whether its sound track is sent, too; absent where there is none. */
+export type VideoAttachment = MediaFile & { kind: 'video'; seconds: number; width: number; height: number; sound?: boolean };
 export interface TextAttachment {
   kind: 'text';
   name: string;

@@ -41,31 +41,40 @@ export function parseMetrics(text: string): Family[] {
 }
 
 export interface Series {
+  /** The family's name. */
   key: string;
-  title: string;
   help: string;
   /** Counters are shown as their growth a second. */
   perSecond: boolean;
   points: { time: number; value: number }[];
+  /** What the server said last; of a histogram, sum and count. */
+  last: number;
+  lastCount: number;
 }
 
-/** Adds one reading. Histograms are shown by their mean since the last reading. keepMs: how far back points go. */
-export function addReading(before: ReadonlyMap<string, Series & { last: number }>, families: Family[], time: number, keepMs: number): Map<string, Series & { last: number }> {
-  const after = new Map<string, Series & { last: number }>();
-  for (const family of families) {
-    if (family.type === 'histogram' || family.type === 'summary') continue;
-    for (const sample of family.samples) {
-      if (!Number.isFinite(sample.value)) continue;
-      const key = sample.name + sample.labels;
-      const perSecond = family.type === 'counter';
-      const old = before.get(key);
-      const points = old ? old.points.filter((p) => p.time > time - keepMs) : [];
-      const lastTime = old?.points.at(-1)?.time;
-      let value = sample.value;
-      // A counter that fell belongs to a server that was started again.
-      if (perSecond) value = old && lastTime !== undefined && time > lastTime ? Math.max(0, sample.value - old.last) / ((time - lastTime) / 1000) : 0;
-      after.set(key, { key, title: sample.name.replace(/^[a-z]+[:_]/, '').replace(/_/g, ' ') + sample.labels, help: family.help, perSecond, points: [...points, { time, value }], last: sample.value });
-    }
+/** The page and its own questions are no work of the model. */
+const counted = (sample: Sample) => Number.isFinite(sample.value) && !/route="\//.test(sample.labels);
+const total = (samples: Sample[]) => samples.reduce((sum, s) => sum + s.value, 0);
+
+/**
+ * Adds one reading: labels are summed; histograms are shown by their mean since the last reading that had something new.
+ * keepMs: how far back points go.
+ */
+export function addReading(before: ReadonlyMap<string, Series>, families: Family[], time: number, keepMs: number): Map<string, Series> {
+  const after = new Map<string, Series>();
+  for (const { name, help, type, samples } of families) {
+    const old = before.get(name);
+    const points = old ? old.points.filter((p) => p.time > time - keepMs) : [];
+    const seconds = old?.points.length ? (time - (old.points.at(-1)?.time as number)) / 1000 : 0;
+    const shown = old?.points.at(-1)?.value ?? 0;
+    const histogram = type === 'histogram' || type === 'summary';
+    const last = total(samples.filter((s) => counted(s) && (!histogram || s.name.endsWith('_sum'))));
+    const lastCount = histogram ? total(samples.filter((s) => s.name.endsWith('_count'))) : 0;
+    let value = last;
+    // What fell belongs to a server that was started again.
+    if (type === 'counter') value = old && seconds > 0 ? Math.max(0, last - old.last) / seconds : 0;
+    if (histogram) value = lastCount > (old?.lastCount ?? 0) ? Math.max(0, last - (old?.last ?? 0)) / (lastCount - (old?.lastCount ?? 0)) : shown;
+    after.set(name, { key: name, help, perSecond: type === 'counter', points: [...points, { time, value }], last, lastCount });
   }
   return after;
 }

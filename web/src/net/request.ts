@@ -27,7 +27,7 @@ async function mediaPart(attachment: MediaAttachment, load: LoadMedia): Promise<
     case 'audio':
       return { type: 'input_audio', input_audio: { data, format: audioFormats[attachment.mime] ?? 'wav' } };
     case 'video':
-      return { type: 'video_url', video_url: { url: `data:${attachment.mime};base64,${data}` } };
+      return { type: 'video_url', video_url: { url: `data:${attachment.mime};base64,${data}` }, ...(attachment.sound ? { sound: true } : {}) };
   }
 }
 
@@ -44,14 +44,16 @@ export async function userContent(message: Message, load: LoadMedia): Promise<st
   return parts;
 }
 
-function assistantMessages(message: Message): Part[] {
+/** `open`: the reply goes on from it, from its thought where there is no text yet. */
+function assistantMessages(message: Message, open: boolean): Part[] {
   const list: Part[] = [];
   for (const round of message.rounds ?? []) {
     const calls = round.calls.map((c) => ({ id: c.id, type: 'function', function: { name: c.name, arguments: c.arguments } }));
     list.push({ role: 'assistant', content: round.text, reasoning_content: round.thought, tool_calls: calls });
     for (const c of round.calls) list.push({ role: 'tool', tool_call_id: c.id, content: c.result ?? '' });
   }
-  if (message.text || !list.length) list.push({ role: 'assistant', content: message.text });
+  const thought = open && message.thought ? { reasoning_content: message.thought } : {};
+  if (message.text || !list.length) list.push({ role: 'assistant', content: message.text, ...thought });
   return list;
 }
 
@@ -60,7 +62,7 @@ export async function apiMessages(conversation: Pick<Conversation, 'system'>, pa
   const list: Part[] = conversation.system.trim() ? [{ role: 'system', content: conversation.system }] : [];
   for (const message of path) {
     if (message.role === 'user') list.push({ role: 'user', content: await userContent(message, load) });
-    else list.push(...assistantMessages(message));
+    else list.push(...assistantMessages(message, message === path.at(-1)));
   }
   return list;
 }

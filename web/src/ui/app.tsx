@@ -41,7 +41,7 @@ function Header() {
       {server.value && (
         <button type="button" class="model-name" title={strings.status.open} onClick={goStatus}>
           <span class={`link-dot ${link.value}`} />
-          {server.value.model}
+          <span class="name">{server.value.model}</span>
         </button>
       )}
       {page.value === 'chat' && <IconButton icon="sliders" label={strings.settings.open} onClick={() => (settingsOpen.value = true)} />}

@@ -56,7 +56,7 @@ function Detail(props: { attachment: Extract<Attachment, { kind: 'image' }>; onC
 }
 
 /** A part of a message. With the on… functions: one that is not sent yet. */
-export function AttachmentView(props: { attachment: Attachment; onRemove?: () => void; onBudget?: (budget: Budget) => void }) {
+export function AttachmentView(props: { attachment: Attachment; onRemove?: () => void; onBudget?: (budget: Budget) => void; onSound?: (on: boolean) => void }) {
   const { attachment } = props;
   const tokens = attachmentTokens(attachment);
   return (
@@ -77,6 +77,11 @@ export function AttachmentView(props: { attachment: Attachment; onRemove?: () =>
           <Detail attachment={attachment} onChange={props.onBudget} />
         ) : (
           <span class="cost">{attachment.kind === 'image' || attachment.kind === 'audio' ? strings.composer.cost(tokens) : strings.composer.about(tokens)}</span>
+        )}
+        {attachment.kind === 'video' && attachment.sound !== undefined && props.onSound && (
+          <label class="check">
+            <input type="checkbox" checked={attachment.sound} onChange={(event) => props.onSound?.(event.currentTarget.checked)} /> {t.withSound}
+          </label>
         )}
         {props.onRemove && <IconButton icon="close" label={t.remove(attachment.name)} onClick={props.onRemove} />}
       </figcaption>

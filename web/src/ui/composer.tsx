@@ -7,7 +7,7 @@ import { link, server } from '../net/server';
 import { strings } from '../strings';
 import { AttachmentView } from './attachment_view';
 import { Camera } from './camera';
-import { addFiles, draftAttachments, draftText, readingFiles, removeDraft, sendDraft, setBudget } from './draft';
+import { addFiles, draftAttachments, draftText, readingFiles, removeDraft, sendDraft, setBudget, setSound } from './draft';
 import { IconButton } from './icons';
 import { Recorder } from './recorder';
 import { applySettings } from './settings_panel';
@@ -95,7 +95,7 @@ export function Composer() {
         {(attachments.length > 0 || readingFiles.value > 0) && (
           <div class="draft-attachments">
             {attachments.map((a, i) => (
-              <AttachmentView key={i} attachment={a} onRemove={() => removeDraft(i)} onBudget={(b) => setBudget(i, b)} />
+              <AttachmentView key={i} attachment={a} onRemove={() => removeDraft(i)} onBudget={(b) => setBudget(i, b)} onSound={(on) => setSound(i, on)} />
             ))}
             {readingFiles.value > 0 && <span class="hint shimmer">{t.reading}</span>}
             {attachments.length > 1 && <p class="hint total">{t.total(total)}</p>}
@@ -117,7 +117,7 @@ export function Composer() {
         <div class="composer-row">
           <IconButton icon="clip" label={t.attach} onClick={() => pickFiles(acceptedFiles, true).then(addFiles)} />
           {vision && <IconButton icon="camera" label={t.camera} onClick={() => setDevice('camera')} />}
-          {(server.value?.audio ?? true) && !server.value?.small && (
+          {(server.value?.audio ?? true) && (
             <IconButton icon="mic" label={t.microphone} pressed={device === 'microphone'} onClick={() => setDevice(device ? null : 'microphone')} />
           )}
           {!server.value?.small && (

@@ -36,6 +36,9 @@ export async function addFiles(files: readonly File[]): Promise<void> {
 export const setBudget = (index: number, budget: Budget): void => {
   draftAttachments.value = draftAttachments.value.map((a, i) => (i === index && a.kind === 'image' ? { ...a, budget } : a));
 };
+export const setSound = (index: number, sound: boolean): void => {
+  draftAttachments.value = draftAttachments.value.map((a, i) => (i === index && a.kind === 'video' ? { ...a, sound } : a));
+};
 export const removeDraft = (index: number): void => {
   draftAttachments.value = draftAttachments.value.filter((_, i) => i !== index);
 };

@@ -55,7 +55,7 @@ export function PatchCanvas({ view, grid }: { view: ModelView; grid: boolean }) 
         onPointerDown={point}
         onKeyDown={onKeyDown}
       >
-        <canvas ref={picture} width={width} height={height} />
+        <canvas ref={picture} width={width} height={height} data-budget={view.budget} />
         {grid && <span class="patch-grid" style={{ backgroundSize: `${100 / columns}% ${100 / rows}%` }} />}
         <span
           class="patch-mark"

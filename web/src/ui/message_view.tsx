@@ -92,7 +92,7 @@ function Notice({ message }: { message: Message }) {
       <span>{text}</span>
       {canGoOn && !currentLive.value && (
         <button type="button" class="button quiet" onClick={() => void goOn(message.id)}>
-          {message.text && message.state !== 'failed' ? t.continue : t.regenerate}
+          {message.text || message.thought ? t.continue : t.regenerate}
         </button>
       )}
     </div>
@@ -161,7 +161,7 @@ function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) 
       {message.role === 'assistant' && (
         <>
           <IconButton icon="again" label={t.regenerate} disabled={busy} onClick={() => regenerate(message.id)} />
-          <IconButton icon="go" label={t.continue} disabled={busy || !message.text} onClick={() => goOn(message.id)} />
+          <IconButton icon="go" label={t.continue} disabled={busy || !(message.text || message.thought)} onClick={() => goOn(message.id)} />
           <IconButton icon="tokens" label={t.tokens} onClick={() => (tokensOf.value = message)} />
         </>
       )}

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { sampleRate, trainedSeconds } from '../media/cost';
 import { record, type Recording } from '../media/sound';
 import { encodeWav } from '../media/wav';
+import { server } from '../net/server';
 import { strings } from '../strings';
 import { toast } from './view';
 
@@ -65,6 +66,7 @@ export function Recorder({ onDone }: { onDone: (file: File | null) => void }) {
   return (
     <div class="recorder" role="group" aria-label={strings.composer.microphone}>
       <span class="record-dot" aria-hidden="true" />
+      {server.value?.small && <p class="hint">{t.smallEars}</p>}
       <canvas ref={canvas} width={800} height={64} aria-hidden="true" />
       <span class={`record-time ${seconds > trainedSeconds ? 'warn' : ''}`} role="timer" aria-label={t.listening}>
         {seconds.toFixed(1)} s

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { getJson, getText } from '../net/api';
 import { addReading, parseMetrics, type Series } from '../net/metrics';
 import { link, server } from '../net/server';
@@ -14,9 +14,8 @@ interface Slot {
   is_processing?: boolean;
   n_ctx?: number;
   n_past?: number;
-  next_token?: { n_decoded?: number };
 }
-type Readings = Map<string, Series & { last: number }>;
+type Readings = Map<string, Series>;
 
 const short = (n: number): string => {
   const size = Math.abs(n);
@@ -26,23 +25,43 @@ const short = (n: number): string => {
   return size >= 100 || Number.isInteger(n) ? n.toFixed(0) : n.toPrecision(3);
 };
 
+const bytes = (n: number): string => (n >= 2 ** 30 ? `${(n / 2 ** 30).toFixed(1)} GiB` : `${(n / 2 ** 20).toFixed(n < 2 ** 24 ? 1 : 0)} MiB`);
+
+/** In the unit that the name says. */
+const amount = (name: string, n: number): string => (name.endsWith('_bytes') ? bytes(n) : name.endsWith('_seconds') ? strings.stats.ms(n * 1000) : short(n));
+
 /** Values of the last two minutes; the newest as a number. */
-function Plot({ series }: { series: Series }) {
+function Plot({ series, title }: { series: Series; title: string }) {
   const { points } = series;
   const now = points.at(-1)?.time ?? 0;
   const top = Math.max(1e-9, ...points.map((p) => p.value));
   const line = points.map((p) => `${(240 * (1 - (now - p.time) / keepMs)).toFixed(1)},${(46 - 42 * Math.max(0, p.value / top)).toFixed(1)}`).join(' ');
   return (
     <figure class="plot" title={series.help}>
-      <figcaption>{series.title}</figcaption>
+      <figcaption>{title}</figcaption>
       <b>
-        {short(points.at(-1)?.value ?? 0)}
+        {amount(series.key, points.at(-1)?.value ?? 0)}
         {series.perSecond && <small>/s</small>}
       </b>
       <svg viewBox="0 0 240 48" preserveAspectRatio="none" aria-hidden="true">
         <polyline points={line} />
       </svg>
     </figure>
+  );
+}
+
+/** The newest line in view, unless the person has scrolled up. */
+function LogTail({ text }: { text: string }) {
+  const box = useRef<HTMLPreElement>(null);
+  const atEnd = useRef(true);
+  useEffect(() => {
+    const log = box.current;
+    if (log && atEnd.current) log.scrollTop = log.scrollHeight;
+  }, [text]);
+  return (
+    <pre class="log" tabindex={0} ref={box} onScroll={({ currentTarget: log }) => (atEnd.current = log.scrollHeight - log.scrollTop - log.clientHeight < 24)}>
+      {text}
+    </pre>
   );
 }
 
@@ -72,6 +91,8 @@ export function StatusPage() {
   }, []);
   const info = server.value;
   const state = link.value === 'ok' ? strings.link.ok : link.value === 'key' ? strings.key.title : strings.link[link.value];
+  const shown = Object.keys(t.plots).map((name) => readings?.get(name)).filter((s) => s !== undefined);
+  const others = [...(readings?.values() ?? [])].filter((s) => !(s.key in t.plots));
   const facts: [string, string][] = [
     [t.connection, state],
     [t.model, info?.model ?? ''],
@@ -79,7 +100,9 @@ export function StatusPage() {
     [t.context, info?.context ? t.slotTokens(info.context) : ''],
     [t.backend, info?.backend ?? ''],
     [t.version, info?.version ?? ''],
-    ...Object.entries(props).filter((e): e is [string, string | number] => ['string', 'number'].includes(typeof e[1]) && !known.has(e[0])).map(([k, v]): [string, string] => [k.replace(/_/g, ' '), typeof v === 'number' ? short(v) : v]),
+    ...Object.entries(props)
+      .filter((e): e is [string, string | number] => ['string', 'number'].includes(typeof e[1]) && !known.has(e[0]))
+      .map(([k, v]): [string, string] => [t.props[k] ?? k.replace(/_bytes$/, '').replace(/_/g, ' '), typeof v === 'string' ? v : k.endsWith('_bytes') ? bytes(v) : short(v)]),
   ];
   return (
     <main class="status">
@@ -91,7 +114,7 @@ export function StatusPage() {
           {facts.filter(([, value]) => value).map(([name, value]) => (
             <div key={name}>
               <dt>{name}</dt>
-              <dd>{value}</dd>
+              <dd title={value}>{value.replace(/ \(.*\)$/, '')}</dd>
             </div>
           ))}
         </dl>
@@ -103,7 +126,7 @@ export function StatusPage() {
             {slots.map((slot, i) => (
               <li key={i} class={slot.is_processing ? 'busy' : ''}>
                 <b>{t.slot(slot.id ?? i)}</b> {slot.is_processing ? t.busy : t.idle}
-                {slot.n_ctx ? <small>{t.slotTokens(slot.n_past ?? slot.next_token?.n_decoded ?? 0)}</small> : null}
+                {slot.n_ctx ? <small>{t.held(slot.n_past ?? 0, slot.n_ctx)}</small> : null}
               </li>
             ))}
           </ul>
@@ -115,15 +138,28 @@ export function StatusPage() {
         </h2>
         {readings === null ? <p class="hint">{t.noMetrics}</p> : (
           <div class="plots">
-            {[...readings.values()].map((series) => (
-              <Plot key={series.key} series={series} />
+            {shown.map((series) => (
+              <Plot key={series.key} series={series} title={t.plots[series.key] as string} />
             ))}
           </div>
+        )}
+        {others.length > 0 && (
+          <details class="other-figures">
+            <summary>{t.others}</summary>
+            <dl>
+              {others.map((series) => (
+                <div key={series.key} title={series.help}>
+                  <dt>{series.key.replace(/^tessera_/, '').replace(/_/g, ' ')}</dt>
+                  <dd>{amount(series.key, series.last)}</dd>
+                </div>
+              ))}
+            </dl>
+          </details>
         )}
       </section>
       <section>
         <h2>{t.log}</h2>
-        {log ? <pre class="log" tabindex={0}>{log}</pre> : <p class="hint">{t.noLog}</p>}
+        {log ? <LogTail text={log} /> : <p class="hint">{t.noLog}</p>}
       </section>
       <p class="hint">{t.updated}</p>
     </main>
@@ -131,4 +167,4 @@ export function StatusPage() {
 }
 
 // Shown by name above, or not for people.
-const known = new Set(['build_info', 'backend', 'chat_template', 'model_path', 'bos_token', 'eos_token', 'max_body_bytes', 'total_slots']);
+const known = new Set(['build_info', 'backend', 'chat_template', 'model_path', 'bos_token', 'eos_token', 'max_body_bytes', 'total_slots', 'model_alias']);

@@ -18,7 +18,7 @@ export function Thread() {
 
   const toEnd = () => {
     const element = box.current;
-    if (element) element.scrollTop = element.scrollHeight;
+    if (element && path.value.length) element.scrollTop = element.scrollHeight;
   };
   const onScroll = () => {
     const element = box.current;

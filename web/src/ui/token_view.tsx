@@ -73,6 +73,7 @@ export function TokenView({ message }: { message: Message }) {
   }
   const mean = Math.exp(tokens.reduce((sum, k) => sum + Math.max(k.logprob, -20), 0) / tokens.length);
   const draftKnown = tokens.some((k) => k.drafted !== undefined);
+  const drafted = tokens.filter((k) => k.drafted).length;
   const onKeyDown = (event: KeyboardEvent) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
@@ -88,23 +89,25 @@ export function TokenView({ message }: { message: Message }) {
         <b>{t.summary(tokens.length, `${(mean * 100).toFixed(1)} %`)}</b>
         <span>{t.hint}</span>
       </p>
-      <p class="legend">{draftKnown ? <span class="token drafted">{t.drafted}</span> : <span class="hint">{t.noDraft}</span>}</p>
+      <p class="legend">{draftKnown ? <><span class="token drafted">{t.drafted}</span> {t.draftShare(drafted, tokens.length)}</> : <span class="hint">{t.noDraft}</span>}</p>
       <div class="token-view">
         <div class="tokens" onKeyDown={onKeyDown} role="group" aria-label={t.title}>
-          {tokens.map((k, i) => (
+          {tokens.map((k, i) => [
+            k.text.startsWith('\n') && !k.text.endsWith('\n') && <br key={`line${i}`} />,
             <button
               key={i}
               type="button"
               tabindex={i === at ? 0 : -1}
-              class={`token doubt-${doubt(k.logprob)} ${k.drafted ? 'drafted' : ''} ${k.text.includes('\n') ? 'breaks' : ''}`}
+              class={`token doubt-${doubt(k.logprob)} ${k.drafted ? 'drafted' : ''}`}
               aria-pressed={i === at}
               aria-label={`${visible(k.text)}, ${percent(k.logprob)}${k.drafted ? `, ${t.drafted}` : ''}`}
               onClick={() => setAt(i)}
               onPointerEnter={() => setAt(i)}
             >
               {visible(k.text)}
-            </button>
-          ))}
+            </button>,
+            k.text.endsWith('\n') && <br key={`end${i}`} />,
+          ])}
         </div>
         <Choice token={token} />
       </div>

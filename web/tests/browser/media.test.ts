@@ -1,36 +1,11 @@
 import { readFileSync } from 'node:fs';
-import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/media/wav';
-import { writeFileSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { mock, start, withMock } from './mocked';
-import { composer, examples, fixtures, replies, settled, shot } from './page';
+import { boardFile, composer, fakeMicrophone, fixtures, hand, replies, settled, shot } from './page';
 
-withMock(() => {
-  // Two seconds of 440 Hz: what the fake microphone hears.
-  const tone = Float32Array.from({ length: 96000 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * 440 * i) / 48000));
-  const wav = join(mkdtempSync(join(tmpdir(), 'tessera-')), 'tone.wav');
-  writeFileSync(wav, encodeWav(tone, 48000));
-  return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`];
-});
+withMock(fakeMicrophone);
 
-/** Files as a drop or a paste brings them. */
-async function hand(page: Page, how: 'drop' | 'paste', files: { name: string; type: string; bytes: Buffer }[]): Promise<void> {
-  const list = files.map((f) => ({ ...f, bytes: f.bytes.toString('base64') }));
-  await page.evaluate(
-    ([kind, given]) => {
-      const data = new DataTransfer();
-      for (const f of given) data.items.add(new File([Uint8Array.from(atob(f.bytes), (c) => c.charCodeAt(0))], f.name, { type: f.type }));
-      const target = document.querySelector('#composer-text') as HTMLElement;
-      if (kind === 'paste') target.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
-      else for (const name of ['dragenter', 'dragover', 'drop']) target.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
-    },
-    [how, list] as const,
-  );
-}
-const boardFile = () => ({ name: 'departures.png', type: 'image/png', bytes: readFileSync(`${examples}departures.png`) });
 type Part = { type: string; image_url?: { url: string; detail: string }; max_soft_tokens?: number; input_audio?: { data: string; format: string } };
 const sentParts = (n = -1): Part[] => (mock.requests.at(n)?.['messages'] as { content: Part[] }[]).find((m) => Array.isArray(m.content))?.content ?? [];
 
@@ -149,6 +124,27 @@ describe('media', () => {
     await hand(page, 'drop', [{ name: 'film.webm', type: 'video/webm', bytes: readFileSync(`${fixtures}media/index_vp9.webm`) }]);
     await page.getByRole('button', { name: /what the model sees of film.webm/ }).click();
     await page.locator('.film-strip img').nth(4).waitFor();
+    await page.keyboard.press('Escape');
+    expect(await page.getByLabel('with sound').count()).toBe(0);
+  });
+
+  it('sends a film with its sound, or without', async () => {
+    const page = await start();
+    const film = { name: 'with_sound.mp4', type: 'video/mp4', bytes: readFileSync(`${fixtures}media/with_sound.mp4`) };
+    await hand(page, 'drop', [film]);
+    const sound = page.getByLabel('with sound');
+    await sound.waitFor();
+    expect(await sound.isChecked()).toBe(true);
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    await settled(page);
+    expect(sentParts()[0]).toMatchObject({ type: 'video_url', sound: true });
+    await hand(page, 'drop', [film]);
+    await sound.uncheck();
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    await settled(page);
+    const sent = (mock.requests.at(-1)?.['messages'] as { content: Part[] }[]).at(-1)?.content[0];
+    expect(sent?.type).toBe('video_url');
+    expect(sent).not.toHaveProperty('sound');
   });
 
   it('the first-run cards of the small model work with one click', async () => {

@@ -1,5 +1,8 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { encodeWav } from '../../src/media/wav';
 
 const executable = process.env['CHROMIUM'] ?? ['/usr/bin/chromium', '/usr/bin/google-chrome'].find(existsSync);
 export const shotFolder = new URL('../../shots/', import.meta.url).pathname;
@@ -55,3 +58,27 @@ export async function settled(page: Page): Promise<void> {
   await page.waitForFunction(() => !document.querySelector('.message[aria-busy=true]'));
 }
 export const shot = (page: Page, name: string) => page.screenshot({ path: `${shotFolder}${name}.png` });
+
+/** Files as a drop or a paste brings them. */
+export async function hand(page: Page, how: 'drop' | 'paste', files: { name: string; type: string; bytes: Buffer }[]): Promise<void> {
+  const list = files.map((f) => ({ ...f, bytes: f.bytes.toString('base64') }));
+  await page.evaluate(
+    ([kind, given]) => {
+      const data = new DataTransfer();
+      for (const f of given) data.items.add(new File([Uint8Array.from(atob(f.bytes), (c) => c.charCodeAt(0))], f.name, { type: f.type }));
+      const target = document.querySelector('#composer-text') as HTMLElement;
+      if (kind === 'paste') target.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+      else for (const name of ['dragenter', 'dragover', 'drop']) target.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
+    },
+    [how, list] as const,
+  );
+}
+export const boardFile = (name = 'departures.png') => ({ name, type: 'image/png', bytes: readFileSync(`${examples}${name}`) });
+
+/** Arguments of a browser whose microphone hears 440 Hz. */
+export function fakeMicrophone(): string[] {
+  const tone = Float32Array.from({ length: 96000 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * 440 * i) / 48000));
+  const wav = join(mkdtempSync(join(tmpdir(), 'tessera-')), 'tone.wav');
+  writeFileSync(wav, encodeWav(tone, 48000));
+  return ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`];
+}

@@ -1,0 +1,56 @@
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { longReply } from '../mock';
+import { browser, mock, start, withMock } from './mocked';
+import { composer, replies, say, settled, shotFolder } from './page';
+import { traced } from './trace';
+
+withMock();
+
+const quantile = (sorted: number[], q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
+
+async function watchFrames(page: Page): Promise<() => Promise<number[]>> {
+  await page.evaluate(() => {
+    const w = window as unknown as { frames: number[] };
+    w.frames = [];
+    let last = performance.now();
+    const tick = (now: number) => (w.frames.push(now - last), (last = now), requestAnimationFrame(tick));
+    requestAnimationFrame(tick);
+  });
+  return () => page.evaluate(() => [...(window as unknown as { frames: number[] }).frames].sort((a, b) => a - b));
+}
+
+// Times are printed, not judged: machines differ. What makes it fast is judged: a finished block is never made again.
+describe('speed', () => {
+  it('makes each block of a growing reply once', async () => {
+    mock.options.reply = longReply.repeat(3);
+    mock.options.tokenMs = 10;
+    const page = await start();
+    await page.addInitScript(() => {
+      new MutationObserver((_, observer) => {
+        if (!document.querySelector('#composer-text')) return;
+        observer.disconnect();
+        requestAnimationFrame(() => ((window as unknown as { ready: number }).ready = performance.now()));
+      }).observe(document, { childList: true, subtree: true });
+    });
+    await page.reload();
+    await composer(page).waitFor();
+    const ready = await page.evaluate(() => (window as unknown as { ready: number }).ready);
+    const frames = await watchFrames(page);
+    const { tasks, busy } = await traced(browser, page, `${shotFolder}stream.trace.json`, async () => {
+      await say(page, 'go');
+      await replies(page).last().locator('table').first().waitFor();
+      await page.evaluate(() => document.querySelector('.message.assistant .block')?.setAttribute('data-kept', ''));
+      await settled(page);
+    });
+    const sorted = await frames();
+    const late = sorted.filter((ms) => ms > 25).length;
+    console.log(
+      `usable ${ready.toFixed(0)} ms after navigation; ${sorted.length} frames, median ${quantile(sorted, 0.5).toFixed(1)} ms, ` +
+        `99 % within ${quantile(sorted, 0.99).toFixed(1)} ms, ${late} over 25 ms; main thread busy ${(busy * 100).toFixed(0)} %, ` +
+        `${tasks.length} tasks, longest ${tasks.slice(0, 3).map((ms) => ms.toFixed(1)).join(', ')} ms`,
+    );
+    expect(await replies(page).last().locator('.block[data-kept] h2').count()).toBe(1);
+    expect(await composer(page).isVisible()).toBe(true);
+  });
+});
