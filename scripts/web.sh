@@ -5,12 +5,17 @@
 #   scripts/web.sh check     builds a second time beside the committed web/dist and compares bit for bit; then the tests
 #   scripts/web.sh build     types and build only
 #
-# With TESSERA_BINARY set, the browser's tests also run against that program and models/mini.
+# With TESSERA_BINARY set to a program that is built, the browser's tests also run against it and models/mini.
 set -euo pipefail
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 # shellcheck source=scripts/common.sh
 . "$root/scripts/common.sh"
-what=${1:-all}
+what=${1:-all} program=${TESSERA_BINARY:-}
+if [ -n "$program" ]; then
+  [ -x "$program" ] || die "TESSERA_BINARY is $program, which is no program: build it first (./test leaves build/dev/tessera)"
+  TESSERA_BINARY=$(readlink -f "$program")
+  export TESSERA_BINARY
+fi
 { command -v node && command -v npm; } >/dev/null || ensure_packages vocabulary
 [ "$what" = build ] || command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || ensure_packages web
 cd "$root/web"
@@ -29,4 +34,5 @@ if [ "$what" = check ]; then
   diff -r "$kept/dist" dist || die "web/dist is not what its sources give: run scripts/web.sh and commit it"
 fi
 npx vitest run --project unit
+[ -n "$program" ] || say "TESSERA_BINARY is not set: the page is tested against a mock server alone."
 npx vitest run --project browser

@@ -1,69 +1,205 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { createServer, type AddressInfo } from 'node:net';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { launch, openPage, replies, settled, shot, type Opened } from './page';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { boardFile, composer, fakeMicrophone, hand, launch, openPage, replies, say, settled, shot, type Opened } from './page';
+import { binary, Program } from './program';
 
-// Against `tessera serve` with the default model, where TESSERA_BINARY names the program.
-const binary = process.env['TESSERA_BINARY'];
-const model = new URL('../../../models/mini', import.meta.url).pathname;
+// The page as `tessera serve` has it, with the default model, where TESSERA_BINARY names the program.
 
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
+const key = 'sesame';
+const board = ['10:25 | LH902 | Frankfurt | B12 | Boarding', '12:15 | FI451 | Reykjavik | C18 | On time'];
 
 describe.runIf(binary)('tessera serve', () => {
   let browser: Browser;
-  let server: ChildProcess;
+  let program: Program;
   let open: Opened;
-  let output = '';
 
   beforeAll(async () => {
-    const port = await freePort();
-    server = spawn(binary as string, ['serve', model, '--port', String(port)], { stdio: ['ignore', 'pipe', 'pipe'] });
-    server.stdout?.on('data', (data: Buffer) => (output += data.toString()));
-    server.stderr?.on('data', (data: Buffer) => (output += data.toString()));
-    const url = `http://127.0.0.1:${port}/`;
-    await vi.waitFor(async () => expect((await fetch(`${url}health`)).status, output).toBe(200), { timeout: 50000, interval: 50 });
-    browser = await launch();
-    open = await openPage(browser, url);
+    program = await Program.serve('--api-key', key);
+    browser = await launch(fakeMicrophone());
   });
   afterAll(async () => {
     await browser?.close();
-    server?.kill('SIGTERM');
+    await program?.end();
+  });
+  afterEach(async () => {
+    program.crawl(false);
+    expect(open.faults, program.output).toEqual([]);
+    await open.context.close();
   });
 
-  it('serves the page, and the default model reads the board at one click', async () => {
-    const { page } = open;
+  const start = async (withKey = true): Promise<Page> => {
+    const { origin } = new URL(program.url);
+    const storageState = { cookies: [], origins: withKey ? [{ origin, localStorage: [{ name: 'tessera.key', value: key }] }] : [] };
+    open = await openPage(browser, program.url, { storageState });
+    return open.page;
+  };
+  const answer = (page: Page) => replies(page).last().locator('.markdown').innerText();
+  const sendBoard = async (page: Page, name?: string) => {
+    await hand(page, 'drop', [boardFile(name)]);
+    await page.locator('.composer .attachment').waitFor();
+    await say(page, 'Read the board.');
+  };
+  const set = async (page: Page, field: string, value: string) => {
+    await page.getByRole('banner').getByRole('button', { name: 'Settings of this chat' }).click();
+    const input = page.getByRole('dialog').getByLabel(field);
+    await input.fill(value);
+    await input.blur();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+  };
+  const slots = async () => (await fetch(`${program.url}slots`, { headers: { Authorization: `Bearer ${key}` } })).json() as Promise<{ is_processing: boolean }[]>;
+
+  it('asks for the key, says when it is wrong, and takes the right one', async () => {
+    const page = await start(false);
+    await page.getByRole('heading', { name: 'This server asks for a key' }).waitFor();
+    await page.getByLabel('API key').fill('wrong');
+    await page.keyboard.press('Enter');
+    await page.getByText('The server did not accept that key.').waitFor();
+    await page.getByLabel('API key').fill(key);
+    await page.keyboard.press('Enter');
     await page.getByText('You are talking to the small default model').waitFor();
+    await say(page, 'Read the text.');
+    await settled(page);
+    expect(await answer(page), program.output).not.toBe('');
+    expect(await replies(page).last().locator('.stats').innerText()).toMatch(/tokens\/s/);
+  });
+
+  it('reads the board that is dropped; after a reload everything is there and is sent again', async () => {
+    const page = await start();
+    await sendBoard(page);
+    await settled(page);
+    const text = await answer(page);
+    for (const line of board) expect(text, program.output).toContain(line);
+    await shot(page, 'real-board');
+    await page.reload();
+    await page.locator('.message.user img').waitFor();
+    expect(await answer(page)).toBe(text);
+    await say(page, 'Read it again.');
+    await settled(page);
+    expect(await replies(page).last().locator('.stats').getAttribute('title')).toMatch(/\d+ from cache/);
+  });
+
+  it('reads the board at one click, and drawn words', async () => {
+    const page = await start();
     await page.getByRole('button', { name: /Read a departures board/ }).click();
     await settled(page);
-    const text = await replies(page).last().locator('.markdown').innerText();
-    expect(text, output).toContain('10:25 | LH902 | Frankfurt | B12 | Boarding');
-    expect(await replies(page).last().locator('.stats').innerText()).toMatch(/tokens\/s/);
-    await shot(page, 'real-board');
-  });
-
-  it('reads drawn words, gives token probabilities, and shows its status', async () => {
-    const { page } = open;
+    expect(await answer(page)).toContain(board[0]);
     await page.keyboard.press('Control+Shift+O');
     await page.getByRole('button', { name: 'Draw and send' }).click();
     await settled(page);
     await replies(page).last().getByText('Platform 9 at noon').waitFor();
+  });
+
+  it('reads a picture that is pasted', async () => {
+    const page = await start();
+    await hand(page, 'paste', [boardFile('harbour.png')]);
+    await page.locator('.composer .attachment').waitFor();
+    await say(page, 'Read the board.');
+    await settled(page);
+    expect(await answer(page)).toContain('12:45 | Sundry Isle | Q3 | Delayed');
+  });
+
+  it('sends what the microphone heard', async () => {
+    const page = await start();
+    await page.getByRole('button', { name: 'Record sound' }).click();
+    await page.waitForFunction(() => parseFloat(document.querySelector('.record-time')?.textContent ?? '0') > 1.2);
+    await page.getByRole('button', { name: 'Use recording' }).click();
+    await page.locator('.composer audio').waitFor();
+    const tokens = parseInt(await page.locator('.composer .cost').innerText(), 10);
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    await settled(page);
+    expect(await replies(page).last().locator('.notice.bad').count(), program.output).toBe(0);
+    const read = parseInt(/(\d+) tokens in/.exec((await replies(page).last().locator('.stats').getAttribute('title')) ?? '')?.[1] ?? '', 10);
+    expect(tokens).toBeGreaterThanOrEqual(30);
+    expect(read).toBeGreaterThan(tokens);
+  });
+
+  it('edits, answers again, and keeps every branch over a reload', async () => {
+    const page = await start();
+    await say(page, 'Read the text.');
+    await settled(page);
+    const first = await answer(page);
+    await composer(page).press('ArrowUp');
+    await page.getByRole('textbox', { name: 'Edit message' }).fill('Hello, who are you?');
+    await page.getByRole('textbox', { name: 'Edit message' }).press('Enter');
+    await settled(page);
+    await page.getByRole('button', { name: 'Answer again' }).click();
+    await settled(page);
+    const second = await answer(page);
+    await page.reload();
+    expect(await answer(page)).toBe(second);
+    expect(await page.getByText('2 / 2').count()).toBe(2);
+    await page.locator('.message.user').hover();
+    await page.locator('.message.user').getByRole('button', { name: 'Previous version' }).click();
+    await page.locator('.bubble').getByText('Read the text.').waitFor();
+    expect(await answer(page)).toBe(first);
+  });
+
+  it('stops, and goes on from there', async () => {
+    const page = await start();
+    program.crawl();
+    await sendBoard(page);
+    await replies(page).last().getByText(/10:25/).waitFor();
+    await page.keyboard.press('Escape');
+    await replies(page).last().getByText('You stopped this answer.').waitFor();
+    program.crawl(false);
+    const part = await answer(page);
+    expect(part).not.toContain('Reykjavik');
+    await expect.poll(async () => (await slots()).some((s) => s.is_processing)).toBe(false);
+    await replies(page).last().locator('.notice').getByRole('button', { name: 'Continue' }).click();
+    await settled(page);
+    const whole = await answer(page);
+    expect(whole.startsWith(part.trimEnd()), `${part}\n→\n${whole}`).toBe(true);
+    for (const line of board) expect(whole).toContain(line);
+  });
+
+  it('goes on from an answer that reached its limit', async () => {
+    const page = await start();
+    await set(page, 'Longest answer', '20');
+    await sendBoard(page);
+    await page.getByText('The answer reached the limit of tokens.').waitFor();
+    expect(await answer(page)).not.toContain('New York');
+    await set(page, 'Longest answer', '');
+    await replies(page).last().locator('.notice').getByRole('button', { name: 'Continue' }).click();
+    await settled(page);
+    for (const line of board) expect(await answer(page)).toContain(line);
+    expect(await replies(page).count()).toBe(1);
+  });
+
+  it('gives each token’s probability and whether it was drafted, and shows its status', async () => {
+    const page = await start();
+    await page.getByRole('button', { name: /Read a departures board/ }).click();
+    await settled(page);
     await page.getByRole('button', { name: 'Token view' }).click();
     await page.getByRole('button', { name: 'Answer again and keep them' }).click();
     await settled(page);
     await page.getByRole('button', { name: 'Token view' }).click();
-    expect(await page.locator('.tokens .token').count()).toBeGreaterThan(5);
+    expect(await page.locator('.tokens .token').count()).toBeGreaterThan(100);
+    const drafted = await page.locator('.tokens .token.drafted').count();
+    expect(drafted).toBeGreaterThan(20);
+    await shot(page, 'real-tokens');
     await page.keyboard.press('Escape');
+    expect(await replies(page).last().locator('.draft-share').innerText()).toMatch(new RegExp(`^(${drafted}|${drafted + 1})/`)); // the end token may be one
     await page.getByRole('button', { name: 'Server status' }).first().click();
     await page.locator('.status-facts').getByText('mini').first().waitFor();
-    await page.locator('.plot').first().waitFor();
+    await page.locator('.status-facts').getByText('KV cache').waitFor();
+    await page.locator('.slots').getByText(/[1-9]\d* of [\d,]+ tokens held/).first().waitFor();
+    await page.locator('.log').getByText(/path=\/v1\/chat\/completions status=200/).waitFor();
+    await page.locator('.plot').nth(2).waitFor();
     await shot(page, 'real-status');
-    expect(open.faults).toEqual([]);
+  });
+
+  it('says what was lost when the program is killed, notices that it is back, and goes on', async () => {
+    const page = await start();
+    program.crawl();
+    await sendBoard(page);
+    await replies(page).last().getByText(/10:25/).waitFor();
+    await program.end('SIGKILL');
+    await page.getByText(/The connection was lost after \d+ words?. They are kept./).waitFor();
+    await page.getByText('The server does not answer. Trying again…').waitFor();
+    await program.start();
+    await page.getByText('The server is back.').waitFor();
+    await replies(page).last().locator('.notice').getByRole('button', { name: 'Continue' }).click();
+    await settled(page);
+    for (const line of board) expect(await answer(page)).toContain(line);
   });
 });
