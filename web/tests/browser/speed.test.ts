@@ -1,12 +1,15 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { longReply } from '../mock';
 import { browser, mock, start, withMock } from './mocked';
-import { composer, replies, say, settled, shotFolder } from './page';
+import { composer, replies, say, settled } from './page';
 import { traced } from './trace';
 
 withMock();
 
+const tracePath = join(tmpdir(), 'tessera-stream.trace.json');
 const quantile = (sorted: number[], q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
 
 async function watchFrames(page: Page): Promise<() => Promise<number[]>> {
@@ -37,7 +40,7 @@ describe('speed', () => {
     await composer(page).waitFor();
     const ready = await page.evaluate(() => (window as unknown as { ready: number }).ready);
     const frames = await watchFrames(page);
-    const { tasks, busy } = await traced(browser, page, `${shotFolder}stream.trace.json`, async () => {
+    const { tasks, busy } = await traced(browser, page, tracePath, async () => {
       await say(page, 'go');
       await replies(page).last().locator('table').first().waitFor();
       await page.evaluate(() => document.querySelector('.message.assistant .block')?.setAttribute('data-kept', ''));
@@ -48,7 +51,7 @@ describe('speed', () => {
     console.log(
       `usable ${ready.toFixed(0)} ms after navigation; ${sorted.length} frames, median ${quantile(sorted, 0.5).toFixed(1)} ms, ` +
         `99 % within ${quantile(sorted, 0.99).toFixed(1)} ms, ${late} over 25 ms; main thread busy ${(busy * 100).toFixed(0)} %, ` +
-        `${tasks.length} tasks, longest ${tasks.slice(0, 3).map((ms) => ms.toFixed(1)).join(', ')} ms`,
+        `${tasks.length} tasks, longest ${tasks.slice(0, 3).map((ms) => ms.toFixed(1)).join(', ')} ms; trace: ${tracePath}`,
     );
     expect(await replies(page).last().locator('.block[data-kept] h2').count()).toBe(1);
     expect(await composer(page).isVisible()).toBe(true);
