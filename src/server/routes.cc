@@ -140,6 +140,7 @@ HttpAnswer Service::props(const HttpRequest&) {
        {"modalities",
         {{"vision", has_vision(info)}, {"audio", has_audio(info)}, {"video", has_vision(info)}}},
        {"default_image_budget", info.default_image_budget},
+       {"format", info.format},
        {"max_body_bytes", options_.http.max_body_bytes},
        {"weight_bytes", info.weight_bytes + info.drafter_weight_bytes},
        {"kv_bytes", loaded->kv_bytes()},
@@ -273,7 +274,7 @@ HttpAnswer Service::ollama_ps(const HttpRequest&) {
 
 HttpAnswer Service::ollama_show(const HttpRequest& request) {
   const Json body = parse_json(request.body);
-  Fields(body, "");
+  [[maybe_unused]] const Fields checked(body, "");  // an object
   const auto loaded = model();
   const ModelInfo& info = loaded->info();
   Json capabilities = {"completion", "tools", "thinking"};

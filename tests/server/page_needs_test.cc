@@ -116,6 +116,7 @@ TEST_F(PageNeeds, ThePropsSayWhatAPageWantsToKnow) {
   const Json props = get("/props").json();
   EXPECT_EQ(props["max_body_bytes"], 5 << 20);
   EXPECT_EQ(props["kv_bytes"], 1 << 20);
+  EXPECT_EQ(props["format"], "safetensors, 1 file");
   EXPECT_TRUE(props["weight_bytes"].is_number());
   EXPECT_EQ(props["drafter"], "none");
   EXPECT_EQ(get("/slots").json()[1]["n_past"], 20);

@@ -385,7 +385,14 @@ TEST(Chat, SaysWhenThePromptOpensAThought) {
 TEST(Chat, SurvivesMutation) {
   std::vector<std::string> requests;
   const Json golden = test::fixture_json("chat/cases.json");
-  for (const Json& c : golden.at("cases")) requests.push_back(c.at("input").dump());
+  for (const Json& c : golden.at("cases")) {
+    requests.push_back(c.at("input").dump());
+    Json open = c.at("input");
+    open["continue_final_message"] = true;
+    open["messages"].push_back({{"role", "assistant"}, {"content", "and "}, {"reasoning", "hm"}});
+    open.erase("add_generation_prompt");
+    requests.push_back(open.dump());
+  }
   int rendered = 0, refused = 0;
   for (uint64_t seed = 1; seed <= 20000; ++seed) {
     SCOPED_TRACE(seed);

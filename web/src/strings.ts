@@ -265,7 +265,7 @@ export const strings = {
     slot: (n: number) => `Slot ${n}`,
     slotTokens: (n: number) => count(n, 'token'),
     held: (n: number, of: number) => `${n.toLocaleString('en')} of ${count(of, 'token')} held`,
-    props: { weight_bytes: 'Weights', kv_bytes: 'KV cache', drafter: 'Drafter', default_image_budget: 'Tokens of a picture' } as Record<string, string>,
+    props: { format: 'Files', weight_bytes: 'Weights', kv_bytes: 'KV cache', drafter: 'Drafter', default_image_budget: 'Tokens of a picture' } as Record<string, string>,
     metrics: 'Metrics',
     plots: {
       tessera_requests_total: 'Answers',

@@ -169,7 +169,7 @@ export async function startMock(change: Partial<MockOptions> = {}): Promise<Mock
       return send(response, 200, { object: 'list', data: [{ id: small ? 'mini' : 'gemma-4-12B-it', meta }] });
     }
     if (path === '/props') {
-      return send(response, 200, { modalities: { vision: true, audio: !small, video: !small }, default_generation_settings: { n_ctx: 8192 }, build_info: 'tessera 0.1', backend: 'cpu avx512, 2 threads', max_body_bytes: 64 << 20, weight_bytes: 12.7e9, kv_bytes: 1.34e9, drafter: 'on' });
+      return send(response, 200, { modalities: { vision: true, audio: !small, video: !small }, default_generation_settings: { n_ctx: 8192 }, build_info: 'tessera 0.1', backend: 'cpu avx512, 2 threads', max_body_bytes: 64 << 20, weight_bytes: 12.7e9, kv_bytes: 1.34e9, drafter: 'on', format: 'GGUF, 1 file and an mmproj' });
     }
     if (path === '/slots') return send(response, 200, [{ id: 0, is_processing: true, n_ctx: 8192, n_past: 1234 }, { id: 1, is_processing: false, n_ctx: 8192 }]);
     if (path === '/logs') return void response.writeHead(200, { 'Content-Type': 'text/plain' }).end(logs());
