@@ -60,6 +60,14 @@ struct WeightPart {
   QuantLayout quant = {};  // bits 0: not quantised
   std::function<void(int64_t row, const QuantRow& out)> read_quant = {};
   std::function<void()> fetch = {};  // asks for the file's bytes ahead of reading them; may be empty
+  int64_t heads = 0;                 // of equally many rows, which a cut leaves whole; 0: cut anywhere
+};
+
+/// How a weight may be shared out among the cards of a group.
+enum class Cut : uint8_t {
+  kWhole,    // every card has it
+  kOutputs,  // each part by rows
+  kInputs,   // by columns: products are shares of a sum, read by residual_norm only
 };
 
 /// Where a weight comes from: matrices of the same input width, one under the other, each padded with zero
@@ -68,6 +76,9 @@ struct WeightSource {
   int64_t cols = 0, row_align = 1;
   std::vector<WeightPart> parts = {};
   bool keep = true;  // in the PackFile, where there is one
+  int layer = -1;    // of the model; -1: embedding, head, media, drafter
+  Cut cut = Cut::kWhole;
+  int64_t heads = 0;  // of kInputs: as WeightPart::heads, of columns
 
   int64_t rows() const;
   void fetch() const;                                         // every part's
@@ -85,6 +96,12 @@ class Backend {
   /// Zeroed activation memory, 64-byte aligned; on the host, untouched pages cost nothing. Freed when the
   /// handle dies. Only operations of this backend may touch it.
   virtual std::shared_ptr<void> allocate(int64_t bytes) = 0;
+  /// For K or V of a layer with `heads` KV heads, all heads of a block side by side: read, write and copy
+  /// take whole blocks.
+  virtual std::shared_ptr<void> allocate_kv(int64_t bytes, int64_t heads, int layer) {
+    (void)heads, (void)layer;
+    return allocate(bytes);
+  }
   /// All weights of a model are packed: what is kept for the next start is complete. Those of another (its
   /// drafter) may follow; they are not kept.
   virtual void weights_done() {}
@@ -106,7 +123,9 @@ class Backend {
   virtual void candidates(Tensor logits, std::span<const LogitEdit> edits, int64_t count,
                           std::vector<Candidate>& out);
 
-  // y[r] = table[token[r]] * scale; soft-token rows are left untouched.
+  // A step is at layer `layer`, or behind the last: where a backend changes sides it hands x and h over.
+  virtual void seam(int layer, Tensor x, Tensor h) { (void)layer, (void)x, (void)h; }
+  // y[r] = table[token[r]] * scale; soft-token rows are left as they are, or zero.
   virtual void embed(Tensor y, Weight table, const StepPlan& plan, float scale) = 0;
   // y[media_row[i]] = media[i]. Soft tokens are never scaled.
   virtual void place_media(Tensor y, const StepPlan& plan) = 0;
@@ -177,6 +196,7 @@ struct CudaOptions {
   int device = 0;        // as the driver counts
   bool exact = false;    // float32 activations and KV: several times slower, for comparing with a reference
   int shared_bytes = 0;  // of a block, at most: what kernels do on smaller cards; 0: the card's
+  int gpus = 1;          // cards from `device` on that compute as one
 };
 struct CudaCard {
   std::string name;

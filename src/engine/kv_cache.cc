@@ -41,7 +41,7 @@ KvCache::KvCache(Backend& backend, const Model& model, KvType type, int64_t sequ
     const int64_t blocks = sequences * (sliding ? ring : pages);
     const int64_t bytes = blocks * l.shape.kv_heads * kv_block_bytes(type, l.shape.head_dim);
     for (int i = 0; i < 2; ++i) {
-      memory_.push_back(backend.allocate(bytes));
+      memory_.push_back(backend.allocate_kv(bytes, l.shape.kv_heads, static_cast<int>(layers_.size())));
       if (locked) lock_memory(memory_.back().get(), bytes);
     }
     KvLayer kv;

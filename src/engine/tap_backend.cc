@@ -1,36 +1,22 @@
+#include "backend/forwarding_backend.h"
 #include "engine/probe.h"
 
 namespace tessera {
 namespace {
 
-class TapBackend final : public Backend {
+class TapBackend final : public ForwardingBackend {
  public:
   TapBackend(Backend& inner, int layers, std::function<void(int, Tensor)> on_state)
-      : inner_(inner), layers_(layers), on_state_(std::move(on_state)) {}
+      : ForwardingBackend(inner), layers_(layers), on_state_(std::move(on_state)) {}
 
-  Weight pack(const WeightSource& s) override { return inner_.pack(s); }
-  Weight pack_plain(const WeightSource& s) override { return inner_.pack_plain(s); }
-  std::shared_ptr<void> allocate(int64_t bytes) override { return inner_.allocate(bytes); }
-  DType activation_dtype() const override { return inner_.activation_dtype(); }
-  void write(void* to, const void* from, int64_t bytes) override { inner_.write(to, from, bytes); }
-  void read(float* to, Tensor from) override { inner_.read(to, from); }
-  void copy(Tensor to, Tensor from) override { inner_.copy(to, from); }
   // Without a key: states are read in between.
   void step(const StepPlan& plan, uint64_t, const std::function<void()>& body) override {
     inner_.step(plan, 0, body);
-  }
-  void candidates(Tensor logits, std::span<const LogitEdit> edits, int64_t count,
-                  std::vector<Candidate>& out) override {
-    inner_.candidates(logits, edits, count, out);
   }
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     inner_.embed(y, table, plan, scale);
     residuals_ = 0;
     embedded_ = true;
-  }
-  void place_media(Tensor y, const StepPlan& plan) override { inner_.place_media(y, plan); }
-  void rope_angles(RopeTable out, Weight f, const StepPlan& plan) override {
-    inner_.rope_angles(out, f, plan);
   }
   void norm(Tensor y, Tensor x, Weight w, float eps) override {
     if (embedded_) {  // the first norm of a step reads the finished embedding
@@ -40,21 +26,6 @@ class TapBackend final : public Backend {
     embedded_ = false;
     inner_.norm(y, x, w, eps);
   }
-  void layer_norm(Tensor y, Tensor x, Weight shift, Weight w, Weight b, float eps) override {
-    inner_.layer_norm(y, x, shift, w, b, eps);
-  }
-  void add_positions(Tensor y, Weight table, std::span<const int32_t> xy) override {
-    inner_.add_positions(y, table, xy);
-  }
-  void linear(Tensor y, Tensor x, Weight w) override { inner_.linear(y, x, w); }
-  void gated_linear(Tensor y, Tensor x, Weight w) override { inner_.gated_linear(y, x, w); }
-  void rope_store(Tensor q, Tensor qkv, const HeadShape& s, Weight qn, Weight kn, RopeTable rope,
-                  const StepPlan& plan, const KvLayer& kv) override {
-    inner_.rope_store(q, qkv, s, qn, kn, rope, plan, kv);
-  }
-  void attend(Tensor y, Tensor q, const HeadShape& s, const KvLayer& kv, const StepPlan& plan) override {
-    inner_.attend(y, q, s, kv, plan);
-  }
   void residual_norm(Tensor x, Tensor y, Weight w, float scale, Tensor h, Weight next, float eps) override {
     inner_.residual_norm(x, y, w, scale, h, next, eps);
     if (++residuals_ % 2 != 0) return;  // attention branch; a layer ends with its second
@@ -62,15 +33,8 @@ class TapBackend final : public Backend {
     inner_.sync();
     on_state_(layer, layer == layers_ ? h : x);
   }
-  void take_rows(Tensor y, Tensor x, const StepPlan& plan) override { inner_.take_rows(y, x, plan); }
-  void join(Tensor y, Tensor a, Tensor b, const StepPlan& plan) override { inner_.join(y, a, b, plan); }
-  void logits(Tensor y, Tensor x, Weight w, float cap) override { inner_.logits(y, x, w, cap); }
-  void sync() override { inner_.sync(); }
-  int64_t weight_bytes() const override { return inner_.weight_bytes(); }
-  std::string describe() const override { return inner_.describe(); }
 
  private:
-  Backend& inner_;
   int layers_;
   std::function<void(int, Tensor)> on_state_;
   int residuals_ = 0;

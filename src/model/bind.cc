@@ -33,7 +33,7 @@ class Binder {
   Model bind() {
     Model m;
     m.config = config_;
-    m.tok_embed = matrix({"model.language_model.embed_tokens.weight"});
+    m.tok_embed = matrix({.names = {"model.language_model.embed_tokens.weight"}, .cut = Cut::kOutputs});
     for (size_t i = 0; i < config_.layers.size(); ++i) m.layers.push_back(layer(m, static_cast<int>(i)));
     const Weight final_norm = plain("model.language_model.norm.weight");
     for (size_t i = 0; i < m.layers.size(); ++i)
@@ -64,17 +64,24 @@ class Binder {
                .own_kv = !config_.drafter};
     l.rope = rope_index(m, c.sliding, c.head_dim);
     l.attn_norm = plain(name("input_layernorm.weight"));
-    std::vector<std::string> qkv = {name("self_attn.q_proj.weight")};
-    if (l.shape.own_kv) qkv.push_back(name("self_attn.k_proj.weight"));
-    if (l.shape.own_kv && !c.v_is_k) qkv.push_back(name("self_attn.v_proj.weight"));
+    Matrix qkv{.names = {name("self_attn.q_proj.weight")}, .layer = index, .cut = Cut::kOutputs};
+    if (l.shape.own_kv) qkv.names.push_back(name("self_attn.k_proj.weight"));
+    if (l.shape.own_kv && !c.v_is_k) qkv.names.push_back(name("self_attn.v_proj.weight"));
+    qkv.heads = {l.shape.q_heads, l.shape.kv_heads, l.shape.kv_heads};
     l.w_qkv = matrix(qkv);
     l.q_norm = plain(name("self_attn.q_norm.weight"));
     if (l.shape.own_kv) l.k_norm = plain(name("self_attn.k_norm.weight"));
-    l.w_o = matrix({name("self_attn.o_proj.weight")});
+    l.w_o = matrix({.names = {name("self_attn.o_proj.weight")},
+                    .layer = index,
+                    .cut = Cut::kInputs,
+                    .heads = {l.shape.q_heads}});
     l.post_attn_norm = plain(name("post_attention_layernorm.weight"));
     l.ffn_norm = plain(name("pre_feedforward_layernorm.weight"));
-    l.w_gate_up = matrix({name("mlp.gate_proj.weight"), name("mlp.up_proj.weight")}, kRowAlign);
-    l.w_down = matrix({name("mlp.down_proj.weight")});
+    l.w_gate_up = matrix({.names = {name("mlp.gate_proj.weight"), name("mlp.up_proj.weight")},
+                          .align = kRowAlign,
+                          .layer = index,
+                          .cut = Cut::kOutputs});
+    l.w_down = matrix({.names = {name("mlp.down_proj.weight")}, .layer = index, .cut = Cut::kInputs});
     l.post_ffn_norm = plain(name("post_feedforward_layernorm.weight"));
     read_rows_f32(find(name("layer_scalar")), 0, 1, &l.scale);
     return l;
@@ -82,10 +89,10 @@ class Binder {
 
   DraftHead draft_head() {
     DraftHead d;
-    d.pre_projection = matrix({"pre_projection.weight"});
-    d.post_projection = matrix({"post_projection.weight"});
+    d.pre_projection = matrix({.names = {"pre_projection.weight"}});
+    d.post_projection = matrix({.names = {"post_projection.weight"}});
     if (!config_.drafter->ordered) return d;
-    d.centroids = matrix({"masked_embedding.centroids.weight"});
+    d.centroids = matrix({.names = {"masked_embedding.centroids.weight"}});
     const FileTensor& order = find("masked_embedding.token_ordering");
     if (order.type != FileType::kI64)
       throw_error(ErrorKind::kBadModel, "{}: {} has type {}, expected I64", order.file, order.name,
@@ -153,13 +160,27 @@ class Binder {
 
   // Vision and sound are packed at every start, 0.1 s: a GGUF keeps one packed file, with and without an
   // mmproj.
-  Weight media_matrix(const std::string& name) { return matrix({name}, 1, false); }
+  Weight media_matrix(const std::string& name) { return matrix({.names = {name}, .keep = false}); }
 
   // Several matrices of the same input width, one under the other. `align`: rows of each part are padded with
   // zeros.
-  Weight matrix(const std::vector<std::string>& names, int64_t align = 1, bool keep = true) {
-    WeightSource whole{expected_.at(names[0])[1], align, {}, keep};
-    for (const std::string& name : names) whole.parts.push_back(part(name));
+  struct Matrix {
+    std::vector<std::string> names;
+    int64_t align = 1;
+    bool keep = true;
+    int layer = -1;  // a drafter's are no layers of the model
+    Cut cut = Cut::kWhole;
+    std::vector<int64_t> heads = {};  // of the parts, or of the columns
+  };
+  Weight matrix(const Matrix& m) {
+    const auto& names = m.names;
+    WeightSource whole{.cols = expected_.at(names[0])[1], .row_align = m.align, .keep = m.keep, .cut = m.cut};
+    if (!config_.drafter) whole.layer = m.layer;
+    if (m.cut == Cut::kInputs && !m.heads.empty()) whole.heads = m.heads[0];
+    for (size_t i = 0; i < names.size(); ++i) {
+      whole.parts.push_back(part(names[i]));
+      if (m.cut == Cut::kOutputs && !m.heads.empty()) whole.parts.back().heads = m.heads[i];
+    }
     const Weight packed = backend_.pack(whole);
     // What was read is in the backend now: the file's pages need not stay in memory beside it.
     for (const std::string& name : names) release_mapped(store_.find(name)->bytes);

@@ -78,6 +78,7 @@ void run_layers(Backend& be, const Model& m, const StepPlan& plan, const std::ve
     const Tensor q = view(s.q, rows, l.shape.q_heads * l.shape.head_dim);
     const Tensor attn = view(s.attn, rows, q.cols);
 
+    be.seam(static_cast<int>(i), x, h);
     be.linear(qkv, h, l.w_qkv);
     be.rope_store(q, qkv, l.shape, l.q_norm, l.k_norm, s.rope[l.rope], plan, kv[i]);
     be.attend(attn, q, l.shape, kv[i], plan);
@@ -88,6 +89,7 @@ void run_layers(Backend& be, const Model& m, const StepPlan& plan, const std::ve
     be.linear(y, ffn, l.w_down);
     be.residual_norm(x, y, l.post_ffn_norm, l.scale, h, l.next_norm, eps);
   }
+  be.seam(static_cast<int>(m.layers.size()), x, h);
 }
 
 namespace {
