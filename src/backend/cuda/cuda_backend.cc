@@ -1,9 +1,11 @@
 // The operations of backend/backend.h on one card: products by Products, the rest by the kernels of ops.h.
+#include "backend/cuda/cuda_backend.h"
+
 #include <algorithm>
 #include <stdexcept>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/cuda/card_sums.h"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/plan_buffers.h"
 #include "backend/cuda/products.h"
@@ -35,13 +37,14 @@ class CudaBackend final : public Backend {
         few_(device_),
         many_(device_),
         recorder_(device_) {
-    check(cudaDeviceGetAttribute(&shared_limit_, cudaDevAttrMaxSharedMemoryPerBlockOptin, options.device),
-          "cudaDeviceGetAttribute");
-    if (options.shared_bytes > 0) shared_limit_ = std::min(shared_limit_, options.shared_bytes);
+    if (options.shared_bytes > 0)
+      device_.limit_shared(std::min(options.shared_bytes, device_.shared_limit()));
     found_ = device_.allocate_pinned(kMaxCandidates * static_cast<int64_t>(sizeof(Candidate)));
     found_on_card_ = device_.allocate(kMaxCandidates * static_cast<int64_t>(sizeof(Candidate)));
   }
   ~CudaBackend() override { cudaStreamSynchronize(device_.stream()); }
+
+  Device& device() { return device_; }
 
   Weight pack(const WeightSource& source) override { return products_.pack(source); }
 
@@ -62,8 +65,10 @@ class CudaBackend final : public Backend {
   }
 
   void reserve(int64_t rows) override {
-    reserved_rows_ = std::max(reserved_rows_, rows);
-    products_.reserve(reserved_rows_);
+    const int64_t most = std::max(reserved_rows_, rows);
+    reserved_rows_ = 0;  // should there be no memory for it
+    products_.reserve(most);
+    reserved_rows_ = most;
   }
 
   DType activation_dtype() const override { return exact_ ? DType::kF32 : DType::kBF16; }
@@ -94,7 +99,6 @@ class CudaBackend final : public Backend {
   }
 
   void step(const StepPlan& plan, uint64_t key, const std::function<void()>& body) override {
-    check(cudaSetDevice(device_.index()), "cudaSetDevice");
     const bool replay = key != 0 && plan.rows() <= kMatvecRows && plan.media_row.empty();
     PlanBuffers& buffers = replay ? few_ : many_;
     if (staged_) sync();  // an earlier plan may still be on its way
@@ -127,9 +131,11 @@ class CudaBackend final : public Backend {
     const auto bytes = static_cast<int64_t>(edits.size_bytes());
     if (bytes > edit_bytes_) {
       sync();
-      edit_bytes_ = std::max<int64_t>(2 * bytes, 4096);
-      edits_ = device_.allocate_pinned(edit_bytes_);
-      edits_on_card_ = device_.allocate(edit_bytes_);
+      const int64_t room = std::max<int64_t>(2 * bytes, 4096);
+      edit_bytes_ = 0;  // should there be no memory for it
+      edits_ = device_.allocate_pinned(room);
+      edits_on_card_ = device_.allocate(room);
+      edit_bytes_ = room;
     }
     if (const int64_t needed = candidate_bytes(logits.cols); needed > candidate_bytes_) {
       candidate_work_ = device_.allocate(needed);
@@ -197,12 +203,12 @@ class CudaBackend final : public Backend {
   void attend(Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv, const StepPlan& plan) override {
     const PlanView& v = on_card(plan);
     if (!has_tensor_attention(shape, kv.type)) return attend_any(device_, y, q, shape, kv, v);
-    if (v.rows > kMatvecRows) return attend_many(device_, y, q, shape, kv, v, shared_limit_);
+    if (v.rows > kMatvecRows) return attend_many(device_, y, q, shape, kv, v, device_.shared_limit());
     if (const int64_t needed = AttentionSplits::bytes(device_, shape); needed > split_bytes_) {
       splits_.push_back(device_.allocate(needed));  // recorded steps go on using the old one
       split_bytes_ = needed;
     }
-    attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, shared_limit_);
+    attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, device_.shared_limit());
   }
 
   void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
@@ -263,13 +269,19 @@ class CudaBackend final : public Backend {
   Recorder recorder_;
   PlanView view_;
   bool in_step_ = false, staged_ = false;  // staged_: page-locked memory may still be read
-  int shared_limit_ = 0;
   int64_t reserved_rows_ = 0, plain_bytes_ = 0, split_bytes_ = 0, edit_bytes_ = 0, candidate_bytes_ = 0;
   std::vector<std::shared_ptr<void>> plain_, splits_;
   std::shared_ptr<void> edits_, edits_on_card_, candidate_work_, found_, found_on_card_;
 };
 
 }  // namespace
+
+Card make_card(const CudaOptions& options) {
+  auto card = std::make_unique<CudaBackend>(options);
+  Device* device = &card->device();
+  return {std::move(card), device};
+}
+
 }  // namespace tessera::cuda
 
 namespace tessera {
@@ -284,7 +296,16 @@ CudaCard cuda_card(int index) {
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
-  return std::make_unique<cuda::CudaBackend>(options);
+  if (options.gpus == 1) return std::move(cuda::make_card(options).backend);
+  std::vector<std::unique_ptr<Backend>> ranks;
+  std::vector<cuda::Device*> devices;
+  CudaOptions own = options;
+  for (own.device = options.device; own.device < options.device + options.gpus; ++own.device) {
+    cuda::Card card = cuda::make_card(own);
+    ranks.push_back(std::move(card.backend));
+    devices.push_back(card.device);
+  }
+  return make_group_backend(std::move(ranks), cuda::make_card_sums(devices));
 }
 
 }  // namespace tessera

@@ -1,16 +1,54 @@
 #include "backend/cuda/device.h"
 
+#include <atomic>
+
 #include "base/error.h"
 
 namespace tessera::cuda {
 
+namespace {
+
+std::atomic<int64_t> calls_left{0};  // of fail_call; 0: none fails
+std::atomic<cudaError_t> failure{cudaSuccess};
+
+// What a person can do about it.
+const char* remedy(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation:
+      return "the card is full: use a smaller --ctx, --parallel or --gpu-layers";
+    case cudaErrorInsufficientDriver:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorUnsupportedPtxVersion:
+      return "update the NVIDIA driver, or use --backend cpu";
+    case cudaErrorNoKernelImageForDevice:
+      return "this build has no kernels for the card: build with its CMAKE_CUDA_ARCHITECTURES, or use "
+             "--backend cpu";
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorNoDevice:
+      return "is another program using the card alone? nvidia-smi says so; or use --backend cpu";
+    case cudaErrorECCUncorrectable:
+    case cudaErrorHardwareStackError:
+    case cudaErrorNvlinkUncorrectable:
+      return "the card's memory or link has an error (nvidia-smi -q, dmesg); restart on another --device";
+    default:
+      return "what the card held is lost: restart, or use --backend cpu";
+  }
+}
+
+}  // namespace
+
+void fail_call(int64_t calls, cudaError_t status) {
+  failure = status;
+  calls_left = calls;
+}
+
 void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess && calls_left.load(std::memory_order_relaxed) > 0 && --calls_left == 0)
+    status = failure;
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // a sticky error stays, any other is cleared
   throw_error(ErrorKind::kDevice, "GPU: {}: {} ({}); {}", what, cudaGetErrorString(status),
-              cudaGetErrorName(status),
-              status == cudaErrorMemoryAllocation ? "use a smaller --ctx or --gpu-layers"
-                                                  : "restart, or use --backend cpu");
+              cudaGetErrorName(status), remedy(status));
 }
 
 std::string why_no_gpu() {
@@ -41,6 +79,7 @@ Device::Device(int index) : index_(index) {
   check(cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties");
   multiprocessors_ = p.multiProcessorCount;
   capability_ = p.major * 10 + p.minor;
+  shared_limit_ = static_cast<int>(p.sharedMemPerBlockOptin);
   name_ = p.name;
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
 }
@@ -49,19 +88,28 @@ Device::~Device() {
   if (stream_) cudaStreamDestroy(stream_);
 }
 
+// Which card is current is a thread's own; setting it again costs as much as asking. Where it fails, so does
+// the call that follows.
+void Device::use() const noexcept {
+  (void)cudaSetDevice(index_);
+}
+
 int64_t Device::free_bytes() const {
+  use();
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   return static_cast<int64_t>(free);
 }
 
 int64_t Device::total_bytes() const {
+  use();
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   return static_cast<int64_t>(total);
 }
 
 std::shared_ptr<void> Device::allocate(int64_t bytes, bool zeroed) {
+  use();
   void* p = nullptr;
   const cudaError_t status = cudaMalloc(&p, static_cast<size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
@@ -77,6 +125,7 @@ std::shared_ptr<void> Device::allocate(int64_t bytes, bool zeroed) {
 }
 
 std::shared_ptr<void> Device::allocate_pinned(int64_t bytes) {
+  use();
   void* p = nullptr;
   check(cudaMallocHost(&p, static_cast<size_t>(bytes)), "cudaMallocHost");
   return {p, [](void* q) { cudaFreeHost(q); }};

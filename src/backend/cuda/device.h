@@ -17,6 +17,9 @@ inline void check_launch(const char* kernel) {
   check(cudaGetLastError(), kernel);
 }
 
+/// Of tests: the `calls`th check() from now on (1: the next) sees `status` instead of success.
+void fail_call(int64_t calls, cudaError_t status);
+
 /// Why no GPU can be used ("no NVIDIA driver", "driver 470 is older than CUDA 13 needs"), or "".
 std::string why_no_gpu();
 
@@ -28,8 +31,16 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  cudaStream_t stream() const { return stream_; }
+  /// Makes the card the calling thread's: what follows on the stream may be a launch.
+  cudaStream_t stream() const {
+    use();
+    return stream_;
+  }
+  void use() const noexcept;
   int index() const { return index_; }
+  /// Bytes of shared memory that a block may have.
+  int shared_limit() const { return shared_limit_; }
+  void limit_shared(int bytes) { shared_limit_ = bytes; }
   int multiprocessors() const { return multiprocessors_; }
   int capability() const { return capability_; }  // 90 for 9.0
   const std::string& name() const { return name_; }
@@ -44,7 +55,7 @@ class Device {
   void synchronize();
 
  private:
-  int index_ = 0, multiprocessors_ = 0, capability_ = 0;
+  int index_ = 0, multiprocessors_ = 0, capability_ = 0, shared_limit_ = 0;
   std::string name_;
   cudaStream_t stream_ = nullptr;
 };

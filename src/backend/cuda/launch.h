@@ -30,6 +30,7 @@ __device__ __forceinline__ void depend_wait() {
 template <typename... Params, typename... Args>
 void launch(const Device& device, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
             Args&&... args) {
+  device.use();
   if (shared_bytes > 48 * 1024)  // above this a kernel has to ask; an attribute of the current card
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),

@@ -16,9 +16,11 @@ PlanView PlanBuffers::stage(const StepPlan& plan) {
   TS_CHECK(plan.logit_rows() <= rows && static_cast<int64_t>(plan.media_row.size()) <= rows,
            "{} rows, {} logit rows, {} media rows", rows, plan.logit_rows(), plan.media_row.size());
   if (rows > capacity_) {
-    capacity_ = std::max({rows, kFewestRows, 2 * capacity_});
-    host_ = device_->allocate_pinned(kArrays * capacity_ * kEntry);
-    card_ = device_->allocate(kArrays * capacity_ * kEntry);
+    const int64_t room = std::max({rows, kFewestRows, 2 * capacity_});
+    capacity_ = 0;  // should there be no memory for it
+    host_ = device_->allocate_pinned(kArrays * room * kEntry);
+    card_ = device_->allocate(kArrays * room * kEntry);
+    capacity_ = room;
   }
   PlanView view;
   auto* to = static_cast<int32_t*>(host_.get());

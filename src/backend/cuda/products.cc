@@ -36,7 +36,6 @@ struct Sizes {
 struct Products::State {
   Device& device;
   CublasLt cublas = {};
-  int shared_limit = 0;
   int64_t weight_bytes = 0, max_rows = 0;
   std::unique_ptr<Uploader> uploader = {};
   std::vector<std::unique_ptr<Matrix>> matrices = {};
@@ -54,11 +53,7 @@ struct Products::State {
   void linear(Tensor y, Tensor x_rows, const Matrix& m, float cap);
 };
 
-Products::Products(Device& device) : state_(new State{.device = device}) {
-  check(
-      cudaDeviceGetAttribute(&state_->shared_limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device.index()),
-      "cudaDeviceGetAttribute");
-}
+Products::Products(Device& device) : state_(new State{.device = device}) {}
 
 Products::~Products() = default;
 
@@ -99,11 +94,12 @@ void Products::reserve(int64_t max_rows) {
   State& s = *state_;
   s.device.synchronize();
   s.memory.reset();
+  s.max_rows = 0;  // should there be no memory for it
   s.sizes = s.sizes_for(max_rows);
-  s.max_rows = max_rows;
   // Zeroed: compute-sanitizer's initcheck does not see what cuBLASLt writes (the gate and up values of many
   // rows).
   s.memory = s.device.allocate(std::max<int64_t>(s.sizes.all(), 256), true);
+  s.max_rows = max_rows;
   s.library = static_cast<uint8_t*>(s.memory.get());
   s.opened = s.library + s.sizes.library;
   s.gate_up = s.opened + s.sizes.opened;
@@ -127,11 +123,11 @@ void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, Matv
   args.units = args.up_tiles = args.tiles / 2;  // gated
   args.tile_bytes =
       s.dtype == DType::kBF16 ? kTileRows * m.stride * 2 : m.stride / kChunkCols * s.form.chunk_bytes();
-  if (s.dtype == DType::kBF16) return matvec_bf16(device, shared_limit, gated, args);
+  if (s.dtype == DType::kBF16) return matvec_bf16(device, device.shared_limit(), gated, args);
   args.factor = -128.0F - static_cast<float>(s.zero);
-  const bool known = matvec_q4(device, shared_limit, s.form, gated, args) ||
-                     matvec_q8(device, shared_limit, s.form, gated, args) ||
-                     matvec_q56(device, shared_limit, s.form, gated, args);
+  const bool known = matvec_q4(device, device.shared_limit(), s.form, gated, args) ||
+                     matvec_q8(device, device.shared_limit(), s.form, gated, args) ||
+                     matvec_q56(device, device.shared_limit(), s.form, gated, args);
   TS_CHECK(known, "no kernel for {} bits in groups of {}", s.form.bits, s.form.group);
 }
 

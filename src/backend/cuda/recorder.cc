@@ -19,7 +19,12 @@ void Recorder::run(uint64_t key, const std::function<void()>& body) {
   const auto [it, is_new] = graphs_.try_emplace(key);
   it->second.used = ++clock_;
   if (is_new) {
-    body();
+    try {
+      body();
+    } catch (...) {
+      graphs_.erase(it);  // it has not run once
+      throw;
+    }
     make_room();
     return;
   }
@@ -30,8 +35,8 @@ void Recorder::run(uint64_t key, const std::function<void()>& body) {
 cudaGraphExec_t Recorder::record(const std::function<void()>& body) {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t exec = nullptr;
-  check(cudaStreamBeginCapture(device_->stream(), cudaStreamCaptureModeThreadLocal), "recording a step");
   try {
+    check(cudaStreamBeginCapture(device_->stream(), cudaStreamCaptureModeThreadLocal), "recording a step");
     body();
   } catch (...) {
     cudaStreamEndCapture(device_->stream(), &graph);

@@ -3,6 +3,7 @@
 
 #include "backend/cuda/launch.h"
 #include "backend/cuda/ops.h"
+#include "backend/cuda/row.cuh"
 
 namespace tessera::cuda {
 namespace {
@@ -12,63 +13,6 @@ namespace {
 constexpr int kMostThreads = 512;  // of a block whose threads hold several vectors
 template <int kParts>
 constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
-
-// Sum over the block, the same bits in all threads. `partial`: 32 floats of shared memory, used once.
-__device__ float block_sum(float v, float* partial) {
-  const int lane = threadIdx.x % 32, warps = (blockDim.x + 31) / 32;
-#pragma unroll
-  for (int o = 16; o > 0; o /= 2) v += __shfl_xor_sync(~0U, v, o);
-  if (lane == 0) partial[threadIdx.x / 32] = v;
-  __syncthreads();
-  v = lane < warps ? partial[lane] : 0;
-#pragma unroll
-  for (int o = 16; o > 0; o /= 2) v += __shfl_xor_sync(~0U, v, o);
-  return v;
-}
-
-template <int kVec, int kParts>
-struct Row {
-  float v[kParts][kVec];
-
-  // f(vector of this thread, its first column)
-  template <typename F>
-  __device__ static void each(int cols, const F& f) {
-#pragma unroll
-    for (int p = 0; p < kParts; ++p) {
-      const int c = (static_cast<int>(threadIdx.x) + p * static_cast<int>(blockDim.x)) * kVec;
-      if (c < cols) f(p, c);
-    }
-  }
-};
-
-template <int kVec>
-__device__ __forceinline__ void load(float (&v)[kVec], const float* from) {
-  if constexpr (kVec == 4) {
-    const float4 t = *reinterpret_cast<const float4*>(from);
-    v[0] = t.x, v[1] = t.y, v[2] = t.z, v[3] = t.w;
-  } else {
-    v[0] = *from;
-  }
-}
-
-template <int kVec>
-__device__ __forceinline__ void store(float* to, const float (&v)[kVec]) {
-  if constexpr (kVec == 4)
-    *reinterpret_cast<float4*>(to) = make_float4(v[0], v[1], v[2], v[3]);
-  else
-    *to = v[0];
-}
-
-template <int kVec>
-__device__ __forceinline__ void store(__nv_bfloat16* to, const float (&v)[kVec]) {
-  if constexpr (kVec == 4) {
-    const __nv_bfloat162 a = __floats2bfloat162_rn(v[0], v[1]), b = __floats2bfloat162_rn(v[2], v[3]);
-    *reinterpret_cast<uint2*>(to) =
-        make_uint2(reinterpret_cast<const uint32_t&>(a), reinterpret_cast<const uint32_t&>(b));
-  } else {
-    *to = __float2bfloat16_rn(v[0]);
-  }
-}
 
 template <int kVec, int kParts, typename Out>
 __global__ void __launch_bounds__(kBlock<kParts>)
