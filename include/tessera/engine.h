@@ -17,7 +17,12 @@ struct EngineOptions {
   /// "cuda": an NVIDIA card. "cpu". "ref": scalar float32, slow, the oracle. "auto": cuda where a card is
   /// usable and the model fits on it, else cpu.
   std::string backend = "auto";
-  int device = 0;              // of cuda: the card, as the driver counts; Error(kDevice) where there is none
+  int device = 0;  // of cuda: the card, as the driver counts; Error(kDevice) where there is none
+  /// Cards from `device` on that compute as one (cuda). What they share out evenly: heads, feed-forward
+  /// width, vocabulary; kBadRequest where that is not possible.
+  int gpus = 1;
+  /// The first so many layers on the card, the rest on the CPU (cuda, one card); -1: all.
+  int gpu_layers = -1;
   int threads = 0;             // 0: one per physical core that this process may use
   int64_t context_tokens = 0;  // 0: the smaller of the model's maximum and 8,192
   int chunk_tokens = 512;      // prefill step; a vision block is never split, whatever this is
@@ -97,6 +102,7 @@ class Engine {
   EngineImpl& impl() const { return *impl_; }
 
  private:
+  friend std::shared_ptr<Engine> make_engine(std::unique_ptr<EngineImpl> impl);
   explicit Engine(std::unique_ptr<EngineImpl> impl);
   std::unique_ptr<EngineImpl> impl_;
 };

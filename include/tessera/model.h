@@ -20,8 +20,8 @@ struct Sampling {
 struct LayerInfo {
   bool sliding = false;
   int q_heads = 0, kv_heads = 0, head_dim = 0;
-  bool v_is_k = false;  // V is the K projection before its norm
-  int64_t parameters = 0;
+  bool v_is_k = false;                // V is the K projection before its norm
+  int64_t parameters = 0, bytes = 0;  // of its weights; bytes as the file has them
 };
 
 struct TensorCount {

@@ -54,7 +54,7 @@ struct MachineLimits {
 /// Throws kTooLarge when there is no memory to read from.
 MachineLimits measure_limits(int threads = 0, const std::string& isa = "");
 /// Of the card alone. Throws kDevice when there is none.
-MachineLimits measure_card_limits();
+MachineLimits measure_card_limits(int device = 0);
 /// Why no card can be used; "" when one can.
 std::string why_no_card();
 

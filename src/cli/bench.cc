@@ -99,13 +99,22 @@ int print_limits(const BenchFlags& flags) {
     throw UsageError("--limits measures the machine alone: it takes no model and no --record");
   MachineLimits limits = measure_limits(flags.engine.options.threads, flags.engine.options.isa);
   if (why_no_card().empty()) {
-    const MachineLimits card = measure_card_limits();
+    const MachineLimits card = measure_card_limits(flags.engine.options.device);
     limits.card = card.card;
     limits.card_read_bytes = card.card_read_bytes;
     limits.card_bf16_ops = card.card_bf16_ops;
   }
   print(flags.output, limits_table(limits), limits_json(limits), limits_csv(limits));
   return kExitOk;
+}
+
+// What several cards can do together is what one can, so many times.
+MachineLimits limits_of_cards(const EngineOptions& o) {
+  MachineLimits limits = measure_card_limits(o.device);
+  if (o.gpus > 1) limits.card = fmt::format("{} × {}", o.gpus, limits.card);
+  limits.card_read_bytes *= o.gpus;
+  limits.card_bf16_ops *= o.gpus;
+  return limits;
 }
 
 int run_parallel(BenchFlags& flags) {
@@ -174,7 +183,7 @@ int run_bench(BenchFlags& flags) {
   }
   // Before the limits: they take a large buffer.
   report.peak_rss_bytes = peak_rss_bytes();
-  report.limits = report.runs.front().on_card ? measure_card_limits()
+  report.limits = report.runs.front().on_card ? limits_of_cards(flags.engine.options)
                                               : measure_limits(report.threads, flags.engine.options.isa);
   progress.clear();
   print(flags.output, bench_table(report), bench_json(report), bench_csv_header() + bench_csv(report));

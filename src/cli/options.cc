@@ -83,6 +83,13 @@ void add_compute_flags(CLI::App& command, EngineFlags& flags) {
   add_engine_flag(command, "--device", o.device, "card of cuda, as the driver counts (default: 0)")
       ->type_name("N")
       ->check(CLI::Range(0, 1023));
+  add_engine_flag(command, "--gpus", o.gpus, "cards from --device on that compute as one (default: 1)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 64));
+  add_engine_flag(command, "--gpu-layers", o.gpu_layers,
+                  "the first N layers on the card, the rest on the CPU (default: all)")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1024));
   add_engine_flag(command, "--isa", o.isa,
                   "instruction set: portable, avx2, avxvnni, avx512, amx or neon (default: the best here)")
       ->type_name("NAME")

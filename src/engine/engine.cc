@@ -1,6 +1,7 @@
 // Loading: path → config, tokenizer, tensors → backend → model, with the memory it takes checked first.
 #include <algorithm>
 
+#include "backend/layered_backend.h"
 #include "base/cpu_topology.h"
 #include "base/error.h"
 #include "base/pack_file.h"
@@ -23,6 +24,11 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
   if (o.backend != "auto" && o.backend != "cuda" && o.backend != "cpu" && o.backend != "ref")
     throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose auto, cuda, cpu or ref", o.backend);
   if (o.device < 0) throw_error(ErrorKind::kBadRequest, "device is {}, expected 0 or more", o.device);
+  if (o.gpus < 1 || o.gpus > 64) throw_error(ErrorKind::kBadRequest, "gpus is {}, expected 1 … 64", o.gpus);
+  if (o.gpu_layers < -1)
+    throw_error(ErrorKind::kBadRequest, "gpu_layers is {}, expected -1 (all) or more", o.gpu_layers);
+  if (o.backend == "cuda" && o.gpu_layers == 0)
+    throw_error(ErrorKind::kBadRequest, "gpu_layers is 0: nothing is left for cuda; use backend cpu");
   if (o.threads < 0 || o.threads > 1024)
     throw_error(ErrorKind::kBadRequest, "threads is {}, expected 0 … 1024", o.threads);
   if (o.threads == 0) o.threads = read_cpu_topology().threads();
@@ -49,6 +55,10 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
   if (!o.kv.empty()) kv_type(o.kv);
   if (o.backend == "auto") o.backend = choose_backend(config, info, o, why_not_cuda);
   if (o.kv.empty()) o.kv = o.backend == "ref" ? "f32" : o.backend == "cuda" ? "bf16" : info.default_kv;
+  if (o.gpu_layers >= static_cast<int>(config.layers.size())) o.gpu_layers = -1;
+  if (o.gpus > 1 && o.gpu_layers >= 0)
+    throw_error(ErrorKind::kBadRequest, "gpus is {} and gpu_layers {}: layers beside the cards need one card",
+                o.gpus, o.gpu_layers);
   if (o.backend == "ref" && o.kv != "f32")
     throw_error(ErrorKind::kBadRequest, "kv {}: the ref backend keeps K and V in f32", o.kv);
   if (o.backend == "cuda" && o.kv == "q8_0")
@@ -72,10 +82,10 @@ uint64_t key_of_kv(const std::vector<std::string>& files, const EngineOptions& o
 
 }  // namespace
 
-EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted)
-    : EngineImpl(open_model(path, wanted.mmproj_path), wanted) {}
+EngineImpl::EngineImpl(const std::string& path, const EngineOptions& wanted, std::unique_ptr<Backend> with)
+    : EngineImpl(open_model(path, wanted.mmproj_path), wanted, std::move(with)) {}
 
-EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
+EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted, std::unique_ptr<Backend> with)
     : config(source.config),
       tokenizer(source.tokenizer ? std::move(*source.tokenizer) : load_tokenizer(config.path)) {
   const TensorStore& store = source.store;
@@ -85,20 +95,34 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   std::optional<ModelSource> draft_source = find_drafter(config, wanted, info);
   options = resolve(wanted, config, info, why_not_cuda);
   if (!options.cache_dir.empty() && options.cache_disk_bytes > 0) prepare_cache_folder(options.cache_dir);
+  if (draft_source && options.backend == "cuda" && options.gpu_layers >= 0) {
+    const std::string why = "it reads keys of the last layers, which are not on the card";
+    if (!wanted.draft_model.empty())
+      throw_error(ErrorKind::kBadRequest, "{}: with gpu_layers no drafter can be used: {}",
+                  wanted.draft_model, why);
+    forget_drafter(info, why);
+    draft_source.reset();
+  }
   if (draft_source && wanted.draft_model.empty() && !drafter_fits(config, info, options)) {
     forget_drafter(info, "there is too little memory for it");
     draft_source.reset();
   }
   if (options.backend == "cuda")
-    check_card(config, info, options);
+    card_plan = check_card(config, info, options);
   else
     check_memory(config.path, memory_need(info, options));
-  if (options.backend == "ref") {
+  if (with) {
+    backend = std::move(with);
+  } else if (options.backend == "ref") {
     backend = make_ref_backend();
   } else if (options.backend == "cuda") {
     options.pack_dir = "";
     options.lock_memory = false;  // a card's memory is never swapped out
-    backend = make_cuda_backend({.device = options.device, .exact = options.kv == "f32"});
+    backend =
+        make_cuda_backend({.device = options.device, .exact = options.kv == "f32", .gpus = options.gpus});
+    if (options.gpu_layers > 0)
+      backend = make_layered_backend(std::move(backend), make_cpu_backend(options.threads, options.isa),
+                                     options.gpu_layers, static_cast<int>(config.layers.size()));
   } else {
     std::unique_ptr<PackFile> packed = open_packed_weights(options.pack_dir, store, info);
     options.pack_dir = packed ? packed->path() : "";
@@ -113,7 +137,7 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted)
   const int64_t rows = step_rows(info, options);
   backend->reserve(rows);
   kv_key = key_of_kv(store.paths(), options, *backend);
-  scratch = std::make_unique<Scratch>(*backend, model, rows, max_logit_rows(config, options, rows));
+  scratch = std::make_unique<Scratch>(*backend, model, rows, max_logit_rows(info, options, rows));
   media_memory = backend->allocate(rows * config.hidden * dtype_bytes(DType::kF32));
   media = {media_memory.get(), rows, config.hidden, DType::kF32};
   scheduler = std::make_unique<Scheduler>(*this);
@@ -128,8 +152,12 @@ int64_t EngineImpl::max_step_tokens() const {
 Engine::Engine(std::unique_ptr<EngineImpl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
+std::shared_ptr<Engine> make_engine(std::unique_ptr<EngineImpl> impl) {
+  return std::shared_ptr<Engine>(new Engine(std::move(impl)));
+}
+
 std::shared_ptr<Engine> Engine::load(const std::string& path, const EngineOptions& options) {
-  return std::shared_ptr<Engine>(new Engine(std::make_unique<EngineImpl>(path, options)));
+  return make_engine(std::make_unique<EngineImpl>(path, options));
 }
 
 const ModelInfo& Engine::info() const {
@@ -142,7 +170,7 @@ EngineStatus Engine::status() const {
   return impl_->scheduler->status();
 }
 std::string Engine::backend() const {
-  return impl_->backend->describe() +
+  return impl_->backend->describe() + (impl_->card_plan.empty() ? "" : "; " + impl_->card_plan) +
          (impl_->why_not_cuda.empty() ? "" : fmt::format(" (no GPU: {})", impl_->why_not_cuda));
 }
 

@@ -45,8 +45,9 @@ inline constexpr int64_t kMaxDecodeRows = 9;
 
 class EngineImpl {
  public:
-  EngineImpl(const std::string& path, const EngineOptions& options);
-  EngineImpl(ModelSource source, const EngineOptions& options);
+  /// `with`: instead of the backend that options would make; they are resolved for one of that kind.
+  EngineImpl(const std::string& path, const EngineOptions& options, std::unique_ptr<Backend> with = nullptr);
+  EngineImpl(ModelSource source, const EngineOptions& options, std::unique_ptr<Backend> with = nullptr);
 
   ~EngineImpl();
 
@@ -55,6 +56,7 @@ class EngineImpl {
 
   EngineOptions options;     // resolved
   std::string why_not_cuda;  // of backend "auto" that became cpu
+  std::string card_plan;     // what the card holds; "" on others
   ModelInfo info;
   uint64_t kv_key = 0;  // of all that the bytes of a KV cache depend on: files, backend, number format
   ModelConfig config;
@@ -70,5 +72,8 @@ class EngineImpl {
   Tensor media;                          // [max_step_tokens, hidden] soft tokens of one step
   std::unique_ptr<Scheduler> scheduler;  // last: its thread uses all of the above
 };
+
+/// What Engine::load makes of one.
+std::shared_ptr<Engine> make_engine(std::unique_ptr<EngineImpl> impl);
 
 }  // namespace tessera

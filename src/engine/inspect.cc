@@ -136,7 +136,8 @@ ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& sto
   info.logit_softcap = config.logit_softcap;
   if (config.drafter) info.drafts_for_hidden = config.drafter->target_hidden;
   for (const LayerConfig& layer : config.layers)
-    info.layers.push_back({layer.sliding, config.q_heads, layer.kv_heads, layer.head_dim, layer.v_is_k, 0});
+    info.layers.push_back(
+        {layer.sliding, config.q_heads, layer.kv_heads, layer.head_dim, layer.v_is_k, 0, 0});
 
   std::map<std::string, TensorCount> dtypes;
   for (const ExpectedTensor& expected : expected_tensors(config)) {
@@ -151,6 +152,8 @@ ModelInfo model_info(const ModelConfig& config_as_stated, const TensorStore& sto
     of_type.tensors += 1;
     of_type.parameters += found.parameters;
     of_type.bytes += found.file_bytes;
+    if (expected.block == TensorBlock::kLayer)
+      info.layers[static_cast<size_t>(expected.layer)].bytes += found.file_bytes;
     info.weight_bytes += found.held_bytes;
     if (found.quantised && expected.block == TensorBlock::kLayer) info.default_kv = "bf16";
   }

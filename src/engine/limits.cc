@@ -97,10 +97,10 @@ MachineLimits measure_limits(int threads, const std::string& isa) {
   return limits;
 }
 
-MachineLimits measure_card_limits() {
+MachineLimits measure_card_limits(int device) {
   MachineLimits limits;
-  limits.card = cuda_card(0).name;
-  const CudaLimits found = measure_cuda(0);
+  limits.card = cuda_card(device).name;
+  const CudaLimits found = measure_cuda(device);
   limits.card_read_bytes = found.read_bytes;
   limits.card_bf16_ops = found.bf16_ops;
   return limits;

@@ -1,21 +1,25 @@
 #pragma once
 // What a load takes on a card, before it takes it (on the host: memory_need.h), and which backend that
 // leaves.
+#include <string>
+
 #include "model/config.h"
 #include "tessera/tessera.h"
 
 namespace tessera {
 
-/// Rows whose logits a step may leave: on a card they are held whether used or not.
-int64_t max_logit_rows(const ModelConfig& config, const EngineOptions& options, int64_t step_rows);
+/// Rows whose logits a step may leave: on a card they are held whether used or not. At least those of all
+/// conversations that generate at once.
+int64_t max_logit_rows(const ModelInfo& info, const EngineOptions& options, int64_t step_rows);
 
 /// Chooses "auto"'s backend: cuda where a card is usable, the options allow it and the model fits, else cpu.
 /// `why` says why not cuda ("" for cuda).
 std::string choose_backend(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options,
                            std::string& why);
 
-/// Throws Error(kTooLarge) with the arithmetic when weights, KV cache and activations exceed what is free on
-/// the card, Error(kDevice) when there is none. `options`: resolved.
-void check_card(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options);
+/// What goes on the card (on each, of several), for people. Throws Error(kTooLarge) with the arithmetic and
+/// what would fit when that exceeds what is free there, or the rest what the host has; Error(kDevice) when
+/// there is no card; Error(kBadRequest) when the model cannot be shared out. `options`: resolved.
+std::string check_card(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options);
 
 }  // namespace tessera

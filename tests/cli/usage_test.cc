@@ -56,6 +56,8 @@ TEST(CliUsage, HelpFitsAndListsEveryFlag) {
                                           "--chunk",
                                           "--backend",
                                           "--device",
+                                          "--gpus",
+                                          "--gpu-layers",
                                           "--isa"};
   const std::string help = tessera({"run", "--help"}).out;
   for (const auto& flag : flags) EXPECT_NE(help.find(flag), std::string::npos) << flag;

@@ -36,7 +36,7 @@ void PrintTo(const Case& c, std::ostream* out) {
 
 std::vector<Case> cases() {
   std::vector<Case> out;
-  for (const BackendCase& b : backends())
+  for (const BackendCase& b : composed_backends())
     for (const auto& c : tiny_cases())
       if (c.contains("parts")) out.push_back({b, c});
   return out;
