@@ -192,6 +192,12 @@ TEST_P(OpsAttention, PublishedHeads) {
   for (const Geometry g : {Geometry{4, 2, 256, 300, false}, {16, 1, 512, 0, true}, {8, 2, 512, 64, false}})
     for (const int64_t step : {8, 129, 513}) check(g, plain_kv(), 650, step, s++);
 }
+// The same kernels in little time: for tools that slow them down a thousand times.
+TEST_P(OpsAttention, ShortContexts) {
+  uint32_t s = 950;
+  for (const Geometry g : {Geometry{4, 2, 256, 20, false}, {16, 1, 512, 0, true}})
+    for (const int64_t step : {2, 24}) check(g, plain_kv(), 48, step, s++);
+}
 #else
 // Keys and values are rounded as their format says, and attention over them is that of ref over the same
 // values.

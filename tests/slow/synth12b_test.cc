@@ -39,7 +39,16 @@ class Synth12b : public testing::TestWithParam<int> {
     EngineOptions e;
     e.backend = kBackend;
     e.context_tokens = 2048;
+#ifdef TESSERA_TEST_CUDA
+    const int64_t before = cuda_card(0).free_bytes;
+#endif
     engine_ = Engine::load(name, e);
+#ifdef TESSERA_TEST_CUDA
+    const std::string& plan = engine_->impl().card_plan;
+    const int64_t taken = (before - cuda_card(0).free_bytes) >> 20;
+    std::printf("the card gave %lld MiB; planned: %s\n", static_cast<long long>(taken), plan.c_str());
+    EXPECT_LE(taken, std::stoll(plan.substr(plan.find("= ") + 2)));
+#endif
     const std::string stem = TESSERA_SOURCE_DIR "/tests/fixtures/synth12b/layers" + std::to_string(layers);
     golden_ = read_golden(stem + ".safetensors");
     facts_ = nlohmann::json::parse(read_text_file(stem + ".json", 1 << 20));
@@ -50,7 +59,9 @@ class Synth12b : public testing::TestWithParam<int> {
     if (layers_ > 0) std::filesystem::remove_all(directory_);
     layers_ = 0;
   }
-  static void TearDownTestSuite() { discard(); }
+  static void TearDownTestSuite() {
+    discard();
+  }
 
   // The ids of a case with its media in place: the markers come with the media.
   Sequence prompt(const std::string& name) {
