@@ -42,6 +42,10 @@ __device__ __forceinline__ float4 take(const PeerArgs& p, const uint4* at, uint3
                          __uint_as_float(b.z));
     if (tries % 1024 != 0) continue;
     if (*static_cast<volatile int*>(p.failed_here) != 0) break;
+    if (*static_cast<volatile int*>(p.failed) != 0) {
+      *static_cast<volatile int*>(p.failed_here) = 1;
+      break;
+    }
     const unsigned long long now = now_ns();
     if (begin == 0) begin = now;
     if (now - begin < kPatienceNs) continue;

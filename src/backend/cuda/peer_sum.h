@@ -15,7 +15,8 @@ struct PeerArgs {
   const uint4* inbox = nullptr;  // [2][rank][kPeerRows][kPeerVectors][2], on this card
   unsigned int* turn = nullptr;  // [kPeerRows] sums of the row so far
   int* failed_here = nullptr;    // on this card: a wait was in vain, none is tried again
-  int* failed = nullptr;         // in page-locked memory of the host: 1 + the rank that did not answer
+  int* failed =
+      nullptr;  // in page-locked memory: 1 + the rank that did not answer; the host ends waits by it
   int rank = 0, ranks = 0;
 };
 inline constexpr int64_t kInboxBytesPerRank = int64_t{2} * kPeerRows * kPeerVectors * 2 * 16;
