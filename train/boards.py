@@ -258,8 +258,10 @@ def board(r, atlas, width, height, rows, least, hard, sizes=SIZES, held=False, u
     return b
 
 
-def lines(r, atlas, width, height, count, least, cap):
-    """One to `count` lines of text, at most `cap` characters: (canvas, [text, ...]), or None."""
+def lines(r, atlas, width, height, count, least, cap, hard=0.25):
+    """One to `count` lines of text, at most `cap` characters: (canvas, [text, ...]), or None. hard: share of random
+    strings.
+    """
     face, n = atlas.pick(r), r.randrange(1, count + 1)
     c = Canvas(width, height)
     px = r.choice([s for s in SIZES if s >= least])
@@ -278,7 +280,7 @@ def lines(r, atlas, width, height, count, least, cap):
     for i in range(n):
         if min(longest, left) < 2:
             break
-        s = corpus.text_line(r, min(longest, left, 44))
+        s = corpus.text_line(r, min(longest, left, 44), hard)
         s = plain(s.upper() if upper else s, face["missing"])
         if not s:
             return None

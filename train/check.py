@@ -4,11 +4,11 @@ batch, float32.
 usage: check.py FOLDER     Needs transformers >= 5.17 and safetensors. Prints the largest difference of any
 logit; fails above 1e-3.
 """
-import json, os, random, sys, tempfile
+import json, os, sys, tempfile
 import numpy as np, torch
 from safetensors.torch import save_file
 from transformers import Gemma4UnifiedConfig, Gemma4UnifiedForConditionalGeneration
-import export, feed, glyphs, mlx, model, pixels
+import export, feed, glyphs, mlx, model, pixels, tasks
 
 
 def vision_masks(types, window):
@@ -56,20 +56,19 @@ def reference(folder):
 @torch.no_grad()
 def main(folder):
     torch.set_float32_matmul_precision("highest")
-    ours = model.Net(feed.CLASSES, feed.LENGTHS[-1][0]).eval()
+    ours = model.Net(feed.LONGEST, **feed.HEADS).eval()
     state = {k: torch.from_numpy(np.array(v)) for k, v in export.read(folder).items()}
     left = ours.load_state_dict(state, strict=False)
-    assert all(k.startswith(("bag.", "grid.")) for k in left.missing_keys) and not left.unexpected_keys, left
+    assert all(k.split(".")[0] in model.AUXILIARY for k in left.missing_keys) and not left.unexpected_keys, left
     theirs, worst = reference(folder), 0.0
-    atlas = glyphs.Atlas(glyphs.load_faces(True)[::9])
-    for key in ((0, 1), (1, 1), (4, 1)):
-        rows, cols, _ = feed.GRIDS[key[0]]
-        n, soft = feed.LENGTHS[key[1]][1], rows * cols
-        drawings = np.zeros((n, rows * model.PATCH, cols * model.PATCH), np.uint8)
-        ids, labels, _, pals, cams = (
-            torch.from_numpy(z) for z in feed.batch(random.Random(5), atlas, key, 1.0, drawings, True, 1.0)
-        )
-        ids, take = ids[:2].long(), 2
+    material = tasks.material(5, glyphs.load_faces(True)[::9], held=True, colour=False, voice=False)
+    for grid in (0, 1, 4):
+        key = (feed.DRAWING, grid, feed.RECIPES["middle"].tokens)
+        rows, cols, _, n = feed.shape(key)
+        soft, take, memory = rows * cols, 2, np.zeros(feed.SLOT, np.uint8)
+        arrays = {k: torch.from_numpy(z) for k, z in feed.batch(material, "middle", key, memory).items()}
+        drawings, labels = feed.views(memory, key)[0], arrays["labels"]
+        ids, pals, cams = arrays["ids"][:take].long(), arrays["pals"], arrays["cams"]
         camera = pixels.Camera("cpu", False)
         im, grid, inside = pixels.paint(torch.from_numpy(drawings[:take]), pals[:take], cams[:take])
         im = torch.nn.functional.grid_sample(

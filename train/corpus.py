@@ -200,14 +200,14 @@ def board_rows(r, n, hard, held=False):
     return rows
 
 
-def text_line(r, longest):
-    """One line of text: words, numbers and random strings, at most `longest` characters."""
+def text_line(r, longest, hard=0.25):
+    """One line of text: words, numbers and random strings (`hard` of all), at most `longest` characters."""
     out = ""
     while True:
         k = r.random()
         w = (
             r.choice(words())
-            if k < 0.55
+            if k < 0.8 - hard
             else random_string(r)
             if k < 0.8
             else r.choice(CITIES)

@@ -8,7 +8,7 @@ back in. Steps after the first get the written token, since a wrong draft ends a
 """
 import argparse, json, os, struct, sys, time
 import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
-import export, feed, glyphs, model, pixels
+import export, feed, glyphs, model, pixels, tasks
 from muon import Muon
 
 TARGET, HIDDEN, FEED, LAYERS, DEPTH = model.HIDDEN, 256, 512, 4, 4
@@ -99,8 +99,7 @@ class Run:
 
     def step(self, key, images, ids, labels, pals, cams):
         """Losses and accepted drafts by depth; drafts count where all before them were right."""
-        rows, cols, _ = feed.GRIDS[key[0]]
-        length, size = feed.LENGTHS[key[1]][:2]
+        rows, cols, length, size = feed.shape(key)
         h, w = rows * model.PATCH, cols * model.PATCH
         here = lambda z: torch.from_numpy(np.ascontiguousarray(z)).to(DEVICE)
         ids, used = here(ids).long(), here(labels).long() != -100
@@ -128,14 +127,11 @@ class Run:
 
 
 def held_out():
-    import random
-
-    r, atlas, out = random.Random(99), glyphs.Atlas(glyphs.load_faces(True)), []
-    for key in ((0, 2), (1, 1), (2, 2)) if GPU else ((0, 0),):
-        rows, cols, _ = feed.GRIDS[key[0]]
-        images = np.zeros((feed.LENGTHS[key[1]][1], rows * model.PATCH, cols * model.PATCH), np.uint8)
-        ids, labels, _, pals, cams = feed.batch(r, atlas, key, 1.0, images, held=True, rough=1.0)
-        out.append((key, images, ids, labels, pals, cams))
+    t, out = tasks.material(99, glyphs.load_faces(True), held=True, colour=False, voice=False), []
+    for name, grid in (("long", 0), ("middle", 1), ("long", 2)) if GPU else (("short", 0),):
+        key = (feed.DRAWING, grid, feed.RECIPES[name].tokens)
+        arrays = feed.batch(t, name, key, memory := np.zeros(feed.SLOT, np.uint8))
+        out.append((key, feed.views(memory, key)[0], *(arrays[k] for k in ("ids", "labels", "pals", "cams"))))
     return out
 
 
@@ -240,11 +236,11 @@ def main():
     a.add_argument("--workers", type=int, default=max(1, min(15, (os.cpu_count() or 2) - 1)))
     a.add_argument("--steps", type=int, default=0, help="stop after so many steps")
     a = a.parse_args()
-    data = feed.Feed(glyphs.load_faces(False), a.workers, 5)
+    data = feed.Feed(glyphs.load_faces(False), a.workers, 5, kinds=(feed.DRAWING,))
     data.progress.value = 1.0
     torch.manual_seed(1)
     torch.set_float32_matmul_precision("high")
-    net = model.Net(feed.CLASSES, feed.LENGTHS[-1][0]).to(DEVICE)
+    net = model.Net(feed.LONGEST, **feed.HEADS).to(DEVICE)
     if a.target:
         state = {k: torch.from_numpy(np.array(v)) for k, v in export.read(a.target).items()}
         say("target:", net.load_state_dict(state, strict=False))
@@ -265,8 +261,9 @@ def main():
         lr.fill_(rate)
         for group in adam.param_groups:
             group["lr"] = rate
-        token, key, images, ids, labels, _, pals, cams = data.next()
-        loss, right, tried = run.step(key, images, ids, labels, pals, cams)
+        token, _, key, b = data.next()
+        ids = b["ids"]
+        loss, right, tried = run.step(key, b["image"], ids, b["labels"], b["pals"], b["cams"])
         data.release(token)
         loss.backward()
         nn.utils.clip_grad_norm_(drafter.parameters(), 1.0)

@@ -5,7 +5,9 @@ import json, os
 import numpy as np
 import mlx, tokenizer
 from model import (
+    AUXILIARY,
     FEED,
+    AUDIO_EPS,
     GLOBAL_HEAD_DIM,
     HEAD_DIM,
     HEADS,
@@ -22,20 +24,6 @@ from model import (
 
 POSITIONS, GROUP, SHARD = 1120, 64, 15 << 20
 LANGUAGE = "model.language_model."
-
-
-def audio_projection():
-    """[hidden, 640] float32, untrained: windowed sines and cosines, four windows of 10 ms, up to 6.4 kHz."""
-    out = np.zeros((HIDDEN, 640), np.float32)
-    t = np.arange(160)
-    window = np.sin(np.pi * (t + 0.5) / 160)
-    for i in range(HIDDEN):
-        part, k = i % 4, i // 4
-        f = 6400 * (k // 2 + 1) / (HIDDEN // 8)
-        wave = np.cos if k % 2 else np.sin
-        row = window * wave(2 * np.pi * f * t / 16000)
-        out[i, part * 160 : part * 160 + 160] = row / np.linalg.norm(row)
-    return out
 
 
 def positions(state):
@@ -61,7 +49,7 @@ def checkpoint(state):
         LANGUAGE + "embed_tokens": state["embed.weight"],
         "model.vision_embedder.patch_dense": state[f + "dense.weight"],
         "model.embed_vision.embedding_projection": state[f + "proj.weight"],
-        "model.embed_audio.embedding_projection": audio_projection(),
+        "model.embed_audio.embedding_projection": state["sound.proj.weight"],
     }
     v = "model.vision_embedder."
     plain = {
@@ -147,7 +135,7 @@ def config():
             "audio_embed_dim": 640,
             "audio_samples_per_token": 640,
             "model_type": "gemma4_unified_audio",
-            "rms_norm_eps": 1e-6,
+            "rms_norm_eps": AUDIO_EPS,  # 1e-6 would make -60 dB as loud as speech
         },
         "audio_token_id": v["<|audio|>"],
         "boa_token_id": v["<|audio>"],
@@ -244,9 +232,14 @@ def small_files(folder):
     tokenizer.write(os.path.join(folder, "tokenizer.json"))
 
 
+HEADS_FILE = "heads.npz"  # the auxiliary heads, for a run that starts from the checkpoint; the engine has no use for it
+
+
 def write(state, folder):
     """state: {name: float32 numpy array} of model.Net. Returns the bytes of the weight files."""
     os.makedirs(folder, exist_ok=True)
+    heads = {k: v.astype(np.float16) for k, v in state.items() if k.split(".")[0] in AUXILIARY}
+    np.savez(os.path.join(folder, HEADS_FILE), **heads)
     small_files(folder)
     quant, plain = checkpoint(state)
     tensors = {}
@@ -283,9 +276,12 @@ def write(state, folder):
 
 
 def read(folder):
-    """The inverse: a state for model.Net (without the auxiliary heads) from a checkpoint, dequantised."""
+    """The inverse: a state for model.Net from a checkpoint, dequantised; with the auxiliary heads where it has them."""
     raw = mlx.load_model(folder)
     state = {}
+    if os.path.exists(os.path.join(folder, HEADS_FILE)):
+        with np.load(os.path.join(folder, HEADS_FILE)) as heads:
+            state.update({k: heads[k].astype(np.float32) for k in heads.files})
     names = {
         "embed.weight": LANGUAGE + "embed_tokens.weight",
         "norm.weight": LANGUAGE + "norm.weight",
@@ -296,6 +292,7 @@ def read(folder):
         "front.norm3.weight": "model.vision_embedder.pos_norm.weight",
         "front.norm3.bias": "model.vision_embedder.pos_norm.bias",
         "front.proj.weight": "model.embed_vision.embedding_projection.weight",
+        "sound.proj.weight": "model.embed_audio.embedding_projection.weight",
     }
     state.update({a: raw[b] for a, b in names.items()})
     table = raw["model.vision_embedder.pos_embedding"]

@@ -6,7 +6,7 @@ there are. Attention stays outside of them: the flash kernels need no mask, beca
 the same number of tokens before its picture.
 """
 import os
-import torch, torch.nn as nn, torch.nn.functional as F
+import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
 import tokenizer
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, HEAD_DIM, GLOBAL_HEAD_DIM, FEED, MM = 512, 12, 8, 4, 64, 128, 1280, 768
@@ -14,6 +14,8 @@ PATCH, PIXELS = 48, 48 * 48 * 3
 VOCAB, SOFTCAP, RMS_EPS, LN_EPS = tokenizer.VOCAB_SIZE, 30.0, 1e-6, 1e-5
 EMBED_SCALE = 22.625  # sqrt(512) in bfloat16
 LEAD = 5  # <bos> <|turn> user \n <|image>
+FRAME, AUDIO_EPS = 640, 1e-3  # samples of a soft token of sound; at 1e-6 the norm would erase loudness
+AUXILIARY = ("bag", "grid", "things", "phones")  # heads that are no part of the checkpoint
 POS_X, POS_Y = (
     24,
     20,
@@ -117,7 +119,7 @@ def attention(layer, q, k, v, batch, soft):
     n = q.shape[0]
     q, k, v = (z.view(batch, n // batch, HEADS, layer.dim).transpose(1, 2) for z in (q, k, v))
     a = sdpa(q, k, v, is_causal=True, scale=1.0)
-    if not layer.full:
+    if soft and not layer.full:
         e = LEAD + soft
         a = torch.cat(
             [a[:, :, :LEAD], sdpa(q[:, :, LEAD:e], k[:, :, :e], v[:, :, :e], scale=1.0), a[:, :, e:]], 2
@@ -148,42 +150,84 @@ class Front(nn.Module):
         return self.proj(p * torch.rsqrt(p.float().pow(2).mean(-1, keepdim=True) + RMS_EPS).to(p.dtype))
 
 
-class Net(nn.Module):
-    def __init__(self, classes, longest):
+def filterbank():
+    """[HIDDEN, FRAME], where the audio projection begins: windowed sines and cosines, four windows of 10 ms, up to
+    6.4 kHz.
+    """
+    out = np.zeros((HIDDEN, FRAME), np.float32)
+    t = np.arange(FRAME // 4)
+    window = np.sin(np.pi * (t + 0.5) / len(t))
+    for i in range(HIDDEN):
+        part, k = i % 4, i // 4
+        f = 6400 * (k // 2 + 1) / (HIDDEN // 8)
+        row = window * (np.cos if k % 2 else np.sin)(2 * np.pi * f * t / 16000)
+        out[i, part * len(t) : (part + 1) * len(t)] = row / np.linalg.norm(row)
+    return torch.from_numpy(out)
+
+
+class Sound(nn.Module):
+    """Frames of samples to soft tokens; zeros stay zeros."""
+
+    def __init__(self):
         super().__init__()
-        self.classes = classes
+        self.proj = nn.Linear(FRAME, HIDDEN, bias=False)
+
+    def forward(self, frames):
+        """int16 [..., FRAME] -> [..., D]"""
+        x = frames.float() / 32768
+        return self.proj(x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + AUDIO_EPS))
+
+
+class Net(nn.Module):
+    def __init__(self, longest, classes, things, phones):
+        """Sizes of the auxiliary heads: characters, pictures with names, phoneme classes x labels a soft token."""
+        super().__init__()
+        self.classes, self.phone_classes = classes, phones
         self.embed = nn.Embedding(VOCAB, HIDDEN)
-        self.front = Front()
+        self.front, self.sound = Front(), Sound()
         self.layers = nn.ModuleList(Layer(is_full(i)) for i in range(LAYERS))
         self.norm = RMSNorm(HIDDEN, init=1.5)
-        # auxiliary heads, dropped at export: which characters a patch holds, and which one each of its cells
-        # holds
+        # auxiliary heads, dropped at export: which characters a patch holds, which one each of its cells holds, which
+        # picture lies on a patch, which phoneme sounds in each 10 ms
         self.bag, self.grid = nn.Linear(HIDDEN, classes - 1), nn.Linear(HIDDEN, CELLS_Y * CELLS_X * classes)
+        self.things, self.phones = nn.Linear(HIDDEN, things + 1), nn.Linear(HIDDEN, phones * 4)
         for name, p in self.named_parameters():
             if p.ndim == 2 and "pos_" not in name:
                 nn.init.normal_(p, std=p.shape[1] ** -0.5)
+        with torch.no_grad():
+            self.sound.proj.weight.copy_(filterbank())
         tables = rope_tables(longest, HEAD_DIM, 1e4, 1.0) + rope_tables(longest, GLOBAL_HEAD_DIM, 1e6, 0.25)
         for name, t in zip(("cos_s", "sin_s", "cos_f", "sin_f"), tables):
             self.register_buffer(name, t, persistent=False)
-        # most cells are empty
-        self.register_buffer("cell_weight", torch.tensor([0.05] + [1.0] * (classes - 1)), persistent=False)
-        self.register_buffer("ids", torch.arange(VOCAB), persistent=False)
+        # most cells, patches and moments are empty
+        light = lambda n, w: torch.tensor([w] + [1.0] * (n - 1))
+        self.register_buffer("cell_weight", light(classes, 0.05), persistent=False)
+        self.register_buffer("thing_weight", light(things + 1, 0.05), persistent=False)
+        self.register_buffer("phone_weight", light(phones, 0.3), persistent=False)
+        ids = torch.arange(VOCAB)
+        ids[tokenizer.AUDIO] = -1  # soft tokens of sound have no embedding: what is added there is the sound
+        self.register_buffer("ids", ids, persistent=False)
         self.parts = dict(before=before, after=after, loss=token_loss)
 
     def compile(self):
         self.parts = {k: torch.compile(f, dynamic=False) for k, f in self.parts.items()}
 
-    def stream(self, u, ids, rows, cols):
-        """u: normalised patches; ids [B, T] with picture positions in place. Returns (x [N, D], x behind
-        AUX_LAYER).
+    def stream(self, u, ids, rows, cols, frames=None):
+        """u: normalised patches, or None; ids [B, T] with picture positions in place; frames int16 [B, positions behind
+        the picture, FRAME] or None. Returns (x [N, D], x behind AUX_LAYER).
         """
         batch, length, soft = ids.shape[0], ids.shape[1], rows * cols
-        text = torch.cat([ids[:, :LEAD], ids[:, LEAD + soft :]], 1)
+        text = torch.cat([ids[:, :LEAD], ids[:, LEAD + soft :]], 1) if soft else ids
         # one-hot times the table: its backward is a matrix product instead of a scatter over few rows
         e = ((text[..., None] == self.ids).to(self.embed.weight.dtype) @ self.embed.weight) * EMBED_SCALE
-        x = torch.cat(
-            [e[:, :LEAD].float(), self.front(u, rows, cols).float(), e[:, LEAD:].float()], 1
-        ).reshape(batch * length, HIDDEN)
+        e = e.float()
+        lead, rest = e[:, :LEAD], e[:, LEAD:]
+        if frames is not None and soft:
+            rest = rest + self.sound(frames).float()
+        elif frames is not None:
+            e = e + self.sound(frames).float()
+        x = torch.cat([lead, self.front(u, rows, cols).float(), rest], 1) if soft else e
+        x = x.reshape(batch * length, HIDDEN)
         table = lambda t: t[:length].repeat(batch, 1)[:, None]
         ropes = {
             full: (table(c), table(s))
@@ -200,21 +244,36 @@ class Net(nn.Module):
     def logits(self, x):
         return softcap(self.norm(x) @ self.embed.weight.t())
 
-    def losses(self, u, ids, labels, cells, rows, cols, images):
-        """Cross-entropy of the answer, and of the auxiliary heads on the first `images` pictures. cells [B,
-        soft, 18]
+    def losses(self, u, b, rows, cols, images):
+        """(cross-entropy of the answers, auxiliary loss of the pictures, auxiliary loss of the sounds).
+
+        b: tensors of feed.batch; images: pictures on which the characters' heads are trained, may be 0.
         """
-        batch, length = ids.shape
-        x, middle = self.stream(u, ids, rows, cols)
-        ce = self.parts["loss"](self, x, labels.reshape(-1))
-        h = middle.view(batch, length, HIDDEN)[:images, LEAD : LEAD + rows * cols].reshape(-1, HIDDEN)
-        cells = cells[:images].reshape(-1, CELLS_Y * CELLS_X).long()
-        present = torch.zeros(cells.shape[0], self.classes, device=x.device).scatter_(1, cells, 1.0)[:, 1:]
+        batch, length = b["ids"].shape
+        x, middle = self.stream(u, b["ids"], rows, cols, b.get("frames"))
+        ce = self.parts["loss"](self, x, b["labels"].reshape(-1))
+        middle, none = middle.view(batch, length, HIDDEN), torch.zeros((), device=x.device)
+        soft, seen, heard = rows * cols, none, none
+        patches = middle[:, LEAD : LEAD + soft]
+        if "things" in b:
+            z = self.things(patches).float().flatten(0, 1)
+            seen = F.cross_entropy(z, b["things"].reshape(-1).long(), weight=self.thing_weight)
+        elif "cells" in b and images:
+            seen = sum(self.characters(patches[:images].flatten(0, 1), b["cells"][:images]))
+        if "phones" in b:
+            z = self.phones(middle[:, LEAD + soft :] if soft else middle).float().view(-1, self.phone_classes)
+            labels = b["phones"].reshape(-1).long()
+            labels = torch.where(labels == 255, -100, labels)
+            heard = F.cross_entropy(z, labels, weight=self.phone_weight, ignore_index=-100)
+        return ce, seen, heard
+
+    def characters(self, h, cells):
+        """Losses of the characters' heads: those in a patch, and those in its cells."""
+        cells = cells.reshape(-1, CELLS_Y * CELLS_X).long()
+        present = torch.zeros(cells.shape[0], self.classes, device=h.device).scatter_(1, cells, 1.0)[:, 1:]
         bag = F.binary_cross_entropy_with_logits(self.bag(h).float(), present) * (self.classes - 1) / 4
-        grid = F.cross_entropy(
-            self.grid(h).float().view(-1, self.classes), cells.reshape(-1), weight=self.cell_weight
-        )
-        return ce, bag, grid
+        z = self.grid(h).float().view(-1, self.classes)
+        return bag, F.cross_entropy(z, cells.reshape(-1), weight=self.cell_weight)
 
 
 def softcap(z):
@@ -225,13 +284,14 @@ def token_loss(net, x, labels):
     return F.cross_entropy(softcap(net.norm(x) @ net.embed.weight.t()), labels, ignore_index=-100)
 
 
-def flops(net, batch, length, soft, images):
-    """Floating-point operations of one training step: matrices, and the half of the attention that is needed.
+def flops(net, batch, length, soft, heard, images):
+    """Floating-point operations of one training step: matrices, and the half of the attention that is needed. heard:
+    positions of a sequence that may hold sound; images: pictures with the characters' heads.
     """
     matrices = sum(p.numel() for l in net.layers for p in l.parameters() if p.ndim == 2)
-    front = PIXELS * MM + MM * HIDDEN
+    front = (PIXELS * MM + MM * HIDDEN) * soft + (FRAME + net.phone_classes * 4) * HIDDEN * heard
     aux = HIDDEN * (net.classes - 1 + CELLS_Y * CELLS_X * net.classes) * images * soft
     att = sum(
         length * length * HEADS * l.dim + (0 if l.full else soft * soft * HEADS * l.dim) for l in net.layers
     )
-    return 6 * (batch * (matrices * length + front * soft + HIDDEN * VOCAB * length + att) + aux)
+    return 6 * (batch * (matrices * length + front + HIDDEN * VOCAB * length + att) + aux)

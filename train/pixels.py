@@ -53,13 +53,26 @@ def paint(img, pal, cam):
     look = lambda i: p.gather(2, i.long().view(b, 1, h * w).expand(b, 3, h * w)).view(b, 3, h, w)
     ground, colour = look(img >> 6), look(((img >> 4) & 3) + 4)
     im = ground + (colour - ground) * ink[:, None]
+    return im, *lens(x, y, w, h, cam)
+
+
+def coloured(img, cam):
+    """A colour image uint8 [B, H, W, 3]; the rest as paint."""
+    b, h, w, _ = img.shape
+    y = torch.arange(h, device=img.device, dtype=torch.float32)[None, :, None]
+    x = torch.arange(w, device=img.device, dtype=torch.float32)[None, None, :]
+    return img.permute(0, 3, 1, 2).float() / 255, *lens(x, y, w, h, cam)
+
+
+def lens(x, y, w, h, cam):
+    """Where each pixel of the picture lies in the drawing: (sampling grid [B, H, W, 2], inside [B, H, W])."""
     q = [cam[:, i, None, None] for i in range(8)]
     px, py = x + 0.5, y + 0.5
     d = q[6] * px + q[7] * py + 1
     u = (q[0] * px + q[1] * py + q[2]) / d / w * 2 - 1
     v = (q[3] * px + q[4] * py + q[5]) / d / h * 2 - 1
     inside = ((u.abs() <= 1) & (v.abs() <= 1)).float()
-    return im, torch.stack([u, v], -1), inside
+    return torch.stack([u, v], -1), inside
 
 
 def blur(im, a, axis):
@@ -157,7 +170,8 @@ class Camera:
         out = []
         for i in range(0, img.shape[0], self.chunk):
             p, c = pal[i : i + self.chunk], cam[i : i + self.chunk]
-            im, grid, inside = self.paint(img[i : i + self.chunk], p, c)
+            part = img[i : i + self.chunk]
+            im, grid, inside = self.paint(part, p, c) if img.ndim == 3 else coloured(part, c)
             im = F.grid_sample(im, grid, mode="bilinear", padding_mode="border", align_corners=False)
             out.append(self.finish(im, inside, p, c, self.k))
         return torch.cat(out)

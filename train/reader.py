@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 class Reader:
     def __init__(self, folder):
-        self.net = model.Net(feed.CLASSES, 2048).eval()
+        self.net = model.Net(2048, **feed.HEADS).eval()
         self.net.load_state_dict(
             {k: torch.from_numpy(np.array(v)) for k, v in export.read(folder).items()}, strict=False
         )

@@ -64,9 +64,11 @@ VOCABULARY = {
 VOCAB_SIZE = 512  # rows of the embedding; the last few have no token
 STRINGS = {i: t for t, i in VOCABULARY.items()}
 RANK = {m: i for i, m in enumerate(MERGES)}
-BOS, EOS, PAD, TURN, END, IMAGE_OPEN, IMAGE_CLOSE, IMAGE = (
+BOS, EOS, PAD, TURN, END, IMAGE_OPEN, IMAGE_CLOSE, IMAGE, AUDIO_OPEN, AUDIO_CLOSE, AUDIO = (
     VOCABULARY[t]
-    for t in ("<bos>", "<eos>", "<pad>", "<|turn>", "<turn|>", "<|image>", "<image|>", "<|image|>")
+    for t in (
+        "<bos> <eos> <pad> <|turn> <turn|> <|image> <image|> <|image|> <|audio> <audio|> <|audio|>".split()
+    )
 )
 
 
@@ -107,12 +109,15 @@ def decode(ids):
     return out.decode("utf-8", "replace")
 
 
-def prompt(question):
-    """The Gemma chat around one image, thinking off: ids before the image's soft tokens, and ids after them.
+def prompt(question, image=True, sound=0):
+    """The Gemma chat, thinking off: ids before the picture's soft tokens, and ids after them. A picture stands before
+    the text and a sound of `sound` soft tokens behind it.
     """
     v = lambda t: VOCABULARY[t]
-    before = [BOS, TURN] + encode("user\n") + [IMAGE_OPEN]
-    after = [IMAGE_CLOSE] + encode(question) + [END] + encode("\n") + [TURN] + encode("model\n")
+    before = [BOS, TURN] + encode("user\n") + ([IMAGE_OPEN] if image else [])
+    after = ([IMAGE_CLOSE] if image else []) + encode(question)
+    after += [AUDIO_OPEN] + [AUDIO] * sound + [AUDIO_CLOSE] if sound else []
+    after += [END] + encode("\n") + [TURN] + encode("model\n")
     return before, after + [v("<|channel>")] + encode("thought\n") + [v("<channel|>")]
 
 

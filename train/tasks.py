@@ -1,0 +1,235 @@
+"""Training examples by task: what is asked, shown, heard and answered.
+
+An Example's pictures and sounds are as they will be sent: a drawing with its looks (looks.py), a colour image, or
+frames of sound. Tasks that cannot be drawn at once draw again until the example fits.
+"""
+import random
+import numpy as np
+import boards, corpus, grammar, looks, pictures, questions, sounds, tokenizer
+from model import PATCH
+
+TRANSCRIBE = ["Transcribe this."] * 3 + ["Transcribe the speech.", "What is said?", "Write down what you hear."]
+# docs/spec/tokenizer.md, 6: the published prompt, which asks for digits
+PUBLISHED = """Transcribe the following speech segment in {0} into {0} text.
+
+Follow these specific instructions for formatting the answer:
+* Only output the transcription, with no newlines.
+* When transcribing numbers, write the digits, i.e. write 1.7 and not one point seven, and write 3 instead of three."""
+ANSWER = ["Answer the question.", "Answer the question.", "Answer the spoken question."]
+UNREADABLE, NOTHING_SEEN = "I cannot read this.", "I cannot make out anything here."
+NO_SPEECH, NO_PICTURE, FOREIGN = "I cannot hear any speech.", "I cannot see a picture.", "I cannot do that."
+FOREIGN_TASKS = corpus.listed(
+    "Write a poem.,Write a poem about the sea.,Tell me a joke.,Tell me a story.,What is the capital of {w}?,Who are you?,"
+    "Who is the president of {w}?,Translate this into German.,Translate it to French.,How much does a ticket cost?,"
+    "Write a function that sorts a list.,What is {n} plus {n}?,What is {n} times {n}?,Summarise the history of {w}.,"
+    "How is the weather in {w}?,What do you think?,Explain quantum mechanics.,What is the meaning of {w}?,"
+    "Write an email to my boss.,Give me a recipe for {w}.,How do I get to {w}?,Is it going to rain?,Play some music.,"
+    "What year is it?,Who wrote this?,Do you like {w}?,Recommend a restaurant.,Sing a song.,What is a {w}?,"
+    "How old is {w}?,Why is the sky blue?,Draw a {w}.,Count to {n}.,Spell {w} backwards.,Hello!,Hi there.,How are you?,"
+    "Can you help me with {w}?,What is the best {w}?,Define {w}.,Continue: {w} {w} {w}.,Book a flight to {w}."
+)
+# for the evaluation only
+HELD_FOREIGN = corpus.listed(
+    "Write a limerick about trains.,What is the capital of Norway?,Translate the sentence into Spanish.,Solve x + 4 = 9.,"
+    "Who painted the Mona Lisa?,What should I eat tonight?,Write a Python script.,Tell me about yourself.,"
+    "What is the square root of 16?,Explain gravity to a child.,Give me three ideas for a party.,Where can I buy shoes?,"
+    "How do airplanes fly?,What happened in 1969?,Write a letter to my landlord.,Is this a good price?,Make me laugh.,"
+    "What is love?,Compare cats and dogs.,Turn off the lights."
+)
+POOL, USES = 256, 3  # recordings kept by a process, and how often one is used
+LEAST_SIZES = (18, 20, 20, 22, 22, 24, 24)
+
+
+class Example:
+    """start, end: ids around the picture's soft tokens; answer: text."""
+
+    def __init__(self, question, answer, image=True, sound=None, phones=None):
+        self.start, self.end = tokenizer.prompt(question, image, 0 if sound is None else sounds.needed(sound))
+        self.answer, self.ids, self.question = answer, boards.tokens(answer), question
+        self.sound, self.phones = sound, phones
+        self.drawing = self.corners = self.colour = self.palette = self.camera = self.things = None
+
+    def drawn(self, canvas, palette, camera, corners):
+        self.drawing, self.palette, self.camera, self.corners = canvas, palette, camera, corners
+        return self
+
+    def coloured(self, image, camera, things=()):
+        self.colour, self.camera, self.things = image, camera, things
+        return self
+
+
+class Tasks:
+    """The material of one process. held: what training never sees (families, cities, styles, voices)."""
+
+    def __init__(self, r, atlas, sheets=None, synthesiser=None, held=False):
+        self.r, self.atlas, self.sheets, self.voice, self.held = r, atlas, sheets, synthesiser, held
+        self.spoken_before = []  # recordings are heard several times, each time in another room
+
+    def example(self, task, w, h, room, **options):
+        """An example of at most `room` ids besides those before and in the picture."""
+        while True:
+            e = getattr(self, task)(w, h, room, **options)
+            if e and len(e.end) + len(e.ids) <= room:
+                return e
+
+    def drawn_board(self, w, h, rows, least, hard, rough):
+        r = self.r
+        corners, scale = looks.quad(r, w, h, rough)
+        got = boards.board(r, self.atlas, w, h, rows, least / scale, hard, held=self.held)
+        return got and (got, (looks.palette(r), looks.camera(r, w, h, corners, rough), corners))
+
+    def board(self, w, h, room, rows=(2, 10), least=None, rough=1.0, hard=0.45):
+        got = self.drawn_board(w, h, rows, least or self.r.choice(LEAST_SIZES), hard, rough)
+        if not got:
+            return None
+        question = self.r.choice(boards.BOARD_QUESTIONS)
+        return Example(question, boards.answer(got[0].table)).drawn(got[0].canvas, *got[1])
+
+    def lines(self, w, h, room, count=5, least=None, rough=1.0, hard=0.5):
+        r = self.r
+        question = r.choice(boards.TEXT_QUESTIONS)
+        corners, scale = looks.quad(r, w, h, rough)
+        least = (least or r.choice(LEAST_SIZES)) / scale
+        got = boards.lines(r, self.atlas, w, h, count, least, room - len(question) - 16, hard)
+        if not got:
+            return None
+        look = looks.palette(r), looks.camera(r, w, h, corners, rough), corners
+        return Example(question, "\n".join(got[1])).drawn(got[0], *look)
+
+    def ask(self, w, h, room, rows=(2, 9), least=None, rough=1.0, hard=0.3):
+        got = self.drawn_board(w, h, rows, least or self.r.choice(LEAST_SIZES), hard, rough)
+        asked = got and questions.ask(self.r, got[0])
+        return asked and Example(asked[0], asked[1]).drawn(got[0].canvas, *got[1])
+
+    def unreadable(self, w, h, room):
+        """Text far too small, or far too coarse."""
+        r = self.r
+        question = r.choice(boards.TEXT_QUESTIONS + boards.BOARD_QUESTIONS + [questions.ASK_COUNT[0]])
+        look = looks.palette(r), looks.camera(r, w, h, None, 1.0), None
+        if r.random() < 0.5:
+            got = boards.board(r, self.atlas, w, h, (4, 14), 7, 0.4, sizes=(7, 8, 9))
+            return got and Example(question, UNREADABLE).drawn(got.canvas, *look)
+        got = boards.board(r, self.atlas, w, h, (3, 9), 20, 0.4)
+        if not got:
+            return None
+        coarse(got.canvas, int(got.size * r.uniform(0.55, 0.9)))
+        return Example(question, UNREADABLE).drawn(got.canvas, *look)
+
+    def foreign_shown(self, w, h, room):
+        """A readable board, and a request that has nothing to do with it."""
+        got = self.drawn_board(w, h, (2, 9), 20, 0.3, 1.0)
+        return got and Example(self.foreign_task(), FOREIGN).drawn(got[0].canvas, *got[1])
+
+    def foreign_task(self):
+        r = self.r
+        word = lambda: r.choice(corpus.words()) if r.random() < 0.5 else r.choice(corpus.CITIES)
+        form = r.choice(HELD_FOREIGN if self.held else FOREIGN_TASKS)
+        while "{w}" in form:
+            form = form.replace("{w}", word(), 1)
+        while "{n}" in form:
+            form = form.replace("{n}", str(r.randrange(100)), 1)
+        return form
+
+    def scene(self, w, h, room):
+        r = self.r
+        image, things, marks = pictures.scene(r, self.sheets, w, h)
+        if r.random() < 0.05:
+            question, answer = r.choice(boards.TEXT_QUESTIONS + boards.BOARD_QUESTIONS), UNREADABLE
+        elif r.random() < 0.04:
+            question, answer = self.foreign_task(), FOREIGN
+        else:
+            question, answer = pictures.ask(r, things, self.sheets.names)
+        return Example(question, answer).coloured(image, looks.camera(r, w, h, None, 0.6), marks)
+
+    def texture(self, w, h, room):
+        r = self.r
+        image = pictures.texture(r, w, h)
+        reading = r.random() < 0.35
+        question = r.choice(boards.TEXT_QUESTIONS + boards.BOARD_QUESTIONS if reading else pictures.WHAT)
+        answer = UNREADABLE if reading else NOTHING_SEEN
+        return Example(question, answer).coloured(image, looks.camera(r, w, h, None, 0.4))
+
+    def said(self, text, longest, rough):
+        samples, labels = self.voice.anyone(self.r, grammar.spelled(text), self.held)
+        return sounds.recorded(self.r, samples, labels, longest, rough) if labels else None
+
+    def transcript(self, w, h, room, rough=1.0, published=False, longest=3.7):
+        r, pool = self.r, self.spoken_before
+        if len(pool) < POOL or r.random() < 1 / USES:
+            text = grammar.sentence(r)
+            said = (text, *self.voice.anyone(r, grammar.spelled(text), self.held))
+            if len(pool) < POOL:
+                pool.append(said)
+            else:
+                pool[r.randrange(POOL)] = said
+        else:
+            said = r.choice(pool)
+        text, samples, labels = said
+        heard = sounds.recorded(r, samples, labels, int(longest * sounds.RATE), rough) if labels else None
+        if published:
+            question, answer = PUBLISHED.format(r.choice(("English", "the original language"))), grammar.with_digits(text)
+        else:
+            question, answer = r.choice(TRANSCRIBE), text
+        return heard and Example(question, answer, False, *heard)
+
+    def published(self, w, h, room, rough=1.0):
+        return self.transcript(w, h, room, rough, True, 4.0)
+
+    def long_speech(self, w, h, room, rough=1.0):
+        """Two to four sentences in one voice's breath."""
+        r = self.r
+        text = " ".join(grammar.sentence(r) for _ in range(r.randrange(2, 5)))
+        heard = self.said(text, 12 * sounds.RATE, rough)
+        return heard and Example(r.choice(TRANSCRIBE), text, False, *heard)
+
+    def no_speech(self, w, h, room):
+        x = sounds.no_speech(self.r, 4 * sounds.RATE)
+        phones = np.zeros((sounds.needed(x), sounds.FINE), np.uint8)
+        return Example(self.r.choice(TRANSCRIBE), NO_SPEECH, False, x, phones)
+
+    def foreign_text(self, w, h, room):
+        """Neither picture nor sound: a request for something else, or one that needs a picture."""
+        r = self.r
+        if r.random() < 0.3:
+            return Example(r.choice(boards.BOARD_QUESTIONS + boards.TEXT_QUESTIONS + pictures.WHAT), NO_PICTURE, False)
+        return Example(self.foreign_task(), FOREIGN, False)
+
+    def spoken(self, w, h, room, rows=(2, 8), rough=1.0):
+        """A board, and a question about it by voice."""
+        r = self.r
+        got = self.drawn_board(w, h, rows, r.choice(LEAST_SIZES), 0.15, rough)
+        asked = got and questions.ask(r, got[0], named=True)
+        if not asked:
+            return None
+        frames = room - len(asked[1]) - 48
+        heard = self.said(asked[2], min(frames, 150) * sounds.FRAME, rough)
+        if not heard:
+            return None
+        if r.random() < 0.1:
+            e = Example(r.choice(TRANSCRIBE), asked[2], True, *heard)
+        else:
+            e = Example(r.choice(ANSWER), asked[1], True, *heard)
+        return e.drawn(got[0].canvas, *got[1])
+
+
+def coarse(canvas, block):
+    """Average the ink over blocks, so that no letter is left."""
+    h, w = canvas.ink.shape
+    a = canvas.ink[: h // block * block, : w // block * block].astype(np.uint16)
+    a = a.reshape(h // block, block, w // block, block).mean((1, 3)).astype(np.uint8)
+    a = a.repeat(block, 0).repeat(block, 1)
+    canvas.ink[: a.shape[0], : a.shape[1]] = a
+
+
+def material(seed, faces, held=False, colour=True, voice=True):
+    """Tasks over a set of faces."""
+    import glyphs, speech
+
+    styles = (pictures.HELD_STYLE,) if held else pictures.STYLES
+    return Tasks(
+        random.Random(seed),
+        glyphs.Atlas(faces),
+        pictures.Sheets(styles) if colour else None,
+        speech.Synthesiser() if voice else None,
+        held,
+    )
