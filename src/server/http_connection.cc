@@ -18,7 +18,6 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
-constexpr size_t kMaxAheadBytes = 64 << 10;  // of requests sent before the answer to the one that runs
 constexpr int kLingerMs = 2000;
 constexpr int64_t kSlowestBytesPerMs = 64;
 
@@ -215,11 +214,9 @@ class Connection final : public HttpConnection {
       if (failed) return self->close_now();
       self->buffer_.commit(bytes);
       if (self->lingering_) return self->discard();
-      if (!self->running_) {
-        self->read_head();
-      } else if (self->buffer_.size() < kMaxAheadBytes) {
-        self->watch();
-      }
+      // While a handler works these are of a request sent ahead, which response_done() goes on with: with
+      // another read open it would wait for bytes that are here already.
+      if (!self->running_) self->read_head();
     });
   }
 

@@ -82,6 +82,39 @@ TEST_F(Http, OneConnectionServesManyRequestsAlsoSentAhead) {
   EXPECT_EQ(answers, 3U) << all;
 }
 
+// Sent while the first is being answered, and at the moment its answer ends.
+TEST_F(Http, RequestsSentAheadOfTheAnswerAreNotForgotten) {
+  start();
+  model_->play(slow(5, 20));
+  Socket socket(port());
+  const std::string body = dump({{"messages", user("hi")}});
+  const std::string one =
+      fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
+                  body.size(), body);
+  socket.send(one);
+  wait_for([&] { return model_->running == 1; });
+  socket.send(one);
+  // Whether so many answers came.
+  const auto answered = [&](size_t wanted) {
+    std::string all;
+    for (;;) {
+      size_t found = 0;
+      const std::string part = socket.receive(65536, 5000);
+      if (part.empty()) return false;
+      all += part;
+      for (size_t at = 0; (at = all.find("\"usage\"", at)) != std::string::npos; ++at) ++found;
+      if (found == wanted && all.ends_with("}")) return true;
+    }
+  };
+  EXPECT_TRUE(answered(2));
+  // The next as soon as the last byte is here: the server may not have noticed yet that it has sent it.
+  model_->play({{text_event("x")}});
+  for (int i = 0; i < 300; ++i) {
+    socket.send(one);
+    ASSERT_TRUE(answered(1)) << i;
+  }
+}
+
 TEST_F(Http, BodiesInPiecesChunksAndAfterContinue) {
   start();
   model_->play({{text_event("x")}});
