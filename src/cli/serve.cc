@@ -234,9 +234,7 @@ void add_server_flags(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(0, 4096));
 
   add("Media", "--media-process", flags.media_process,
-      "decode in processes that can open nothing: on, off, or auto: where the system allows it (default: "
-      "auto)",
-      "WHEN")
+      "decode in processes that can open nothing: on, off, auto: where that works (default: auto)", "WHEN")
       ->check(CLI::IsMember({"auto", "on", "off"}));
 
   add("Logs", "--log-level", flags.log_level, "error, warning, info or debug (default: info)", "LEVEL")
