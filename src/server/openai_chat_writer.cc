@@ -121,8 +121,8 @@ class ChatWriter final : public ReplyWriter {
   void send(int answer, const Event& event, Json delta) {
     Json chunk = chunk_of(answer, std::move(delta), "");
     if (request_.timings_per_token) {
-      Totals so_far = totals_;
-      so_far.add(event.usage, 0, answer > 0);
+      Totals so_far;  // of this answer: others may be on their way
+      so_far.add(event.usage, 0, false);
       chunk["timings"] = timings(so_far);
     }
     if (!event.logprobs.empty()) chunk["choices"][0]["logprobs"] = openai_logprobs(event.logprobs, drafts());
