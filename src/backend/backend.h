@@ -125,7 +125,7 @@ class Backend {
 
   // A step is at layer `layer`, or behind the last: where a backend changes sides it hands x and h over.
   virtual void seam(int layer, Tensor x, Tensor h) { (void)layer, (void)x, (void)h; }
-  // y[r] = table[token[r]] * scale; soft-token rows are left as they are, or zero.
+  // y[r] = table[token[r]] * scale; soft-token rows become zero.
   virtual void embed(Tensor y, Weight table, const StepPlan& plan, float scale) = 0;
   // y[media_row[i]] = media[i]. Soft tokens are never scaled.
   virtual void place_media(Tensor y, const StepPlan& plan) = 0;

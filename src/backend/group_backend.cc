@@ -168,17 +168,11 @@ class GroupBackend final : public Backend {
     out.resize(std::min(out.size(), static_cast<size_t>(count)));
   }
 
-  // Each rank has rows of the table and zeros for the others: their sum is exact. Soft-token rows become
-  // zero.
+  // Each rank has rows of the table and zeros for the others: their sum is exact.
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     share_plan(plan);
     TS_CHECK(&shared(table) == embedding_, "{} outputs are no embedding", table.rows);
-    if (y.rows * y.cols > zeros_.rows * zeros_.cols) {
-      zeros_memory_.push_back(allocate(y.rows * y.cols * dtype_bytes(y.dtype)));  // recorded: the old stays
-      zeros_ = {zeros_memory_.back().get(), y.rows, y.cols, y.dtype};
-    }
-    run([=, this, zeros = Tensor{zeros_.data, y.rows, y.cols, y.dtype}](int r) {
-      rank(r).copy(local(r, y), local(r, zeros));
+    run([=, this](int r) {
       rank(r).embed(local(r, y), own(r, table), plans_[at(r)], scale);
       sums_->add_up(r, local(r, y));
     });
@@ -385,8 +379,6 @@ class GroupBackend final : public Backend {
   std::vector<Operation>* tape_ = nullptr;   // where operations go; null: to the ranks
   const void* shares_in_ = nullptr;          // the tensor that holds shares of a sum
   const SharedWeight* embedding_ = nullptr;  // its rows are the tokens
-  Tensor zeros_;
-  std::vector<std::shared_ptr<void>> zeros_memory_;
 };
 
 }  // namespace

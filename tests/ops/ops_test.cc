@@ -111,6 +111,8 @@ TEST_P(Ops, EmbedPlaceAndTakeRows) {
     const Weight packed = be->pack(source(table, DType::kBF16));
     be->reserve(4);
     be->embed(y, packed, plan, 22.625F);
+    const Values before = y.values();
+    for (int64_t c = 0; c < 70; ++c) EXPECT_EQ(before.v[static_cast<size_t>(70 + c)], 0);  // a soft token's
     be->place_media(y, plan);
     be->take_rows(taken, y, plan);
     out.push_back(y.values());

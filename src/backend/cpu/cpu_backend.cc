@@ -63,7 +63,10 @@ class CpuBackend final : public Backend {
 
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     for_rows(plan.rows(), [&](int64_t r) {
-      if (plan.token[r] >= 0) unpack_row(packed(table), plan.token[r], scale, y.row(r));
+      if (plan.token[r] >= 0)
+        unpack_row(packed(table), plan.token[r], scale, y.row(r));
+      else
+        std::fill_n(y.row(r), y.cols, 0.0F);
     });
   }
 

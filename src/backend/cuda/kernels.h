@@ -33,7 +33,7 @@ void pack_floats(const Device& device, const float* from, int64_t rows, int64_t 
 /// Tiles [first, first + count) of a quantised segment as bfloat16 rows [16 * count, stride].
 void unpack_tiles(const Device& device, const Segment& segment, int64_t stride, int64_t first, int64_t count,
                   void* to);
-/// y[r] = row token[r] of the matrix * scale where token[r] lies in the segment.
+/// y[r] = row token[r] of the matrix * scale where token[r] lies in the segment, 0 where it is below 0.
 void embed_rows(const Device& device, const Segment& segment, int64_t stride, Tensor y, const int32_t* token,
                 int64_t rows, float scale);
 

@@ -40,7 +40,7 @@ class Products {
   /// y = gelu_tanh(x Wgᵀ) * (x Wuᵀ), bf16 or f32 [rows, ffn]; gate rows first, each half padded to 16 rows.
   void gated_linear(Tensor y, Tensor x, Weight w_gate_up);
   void logits(Tensor y, Tensor x, Weight w, float cap);  // y = cap * tanh(x Wᵀ / cap); cap 0: none
-  /// y[r] = table[token[r]] * scale, f32; token is device memory, -1 leaves the row as it is.
+  /// y[r] = table[token[r]] * scale, f32; token is device memory, -1: 0.
   void embed(Tensor y, Weight table, const int32_t* token, int64_t rows, float scale);
 
   int64_t weight_bytes() const;

@@ -82,12 +82,17 @@ struct EmbedArgs {
   float scale;
 };
 
+__device__ __forceinline__ void clear_row(const EmbedArgs& a) {
+  for (int64_t k = threadIdx.x; k < a.cols; k += blockDim.x) a.y[blockIdx.x * a.cols + k] = 0;
+}
+
 template <class F>
 __global__ void __launch_bounds__(256) embed_quant(EmbedArgs a) {
   depend_release();
   depend_wait();
   const int64_t row = a.token[blockIdx.x] - a.first_row;
-  if (a.token[blockIdx.x] < 0 || row < 0 || row >= a.rows) return;
+  if (a.token[blockIdx.x] < 0) return clear_row(a);
+  if (row < 0 || row >= a.rows) return;
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int64_t chunks = a.stride / kChunkCols;
   float* y = a.y + blockIdx.x * a.cols;
@@ -115,7 +120,8 @@ __global__ void embed_float(EmbedArgs a) {
   depend_release();
   depend_wait();
   const int64_t row = a.token[blockIdx.x] - a.first_row;
-  if (a.token[blockIdx.x] < 0 || row < 0 || row >= a.rows) return;
+  if (a.token[blockIdx.x] < 0) return clear_row(a);
+  if (row < 0 || row >= a.rows) return;
   const T* from = reinterpret_cast<const T*>(a.table) + row * a.stride;
   for (int64_t k = threadIdx.x; k < a.cols; k += blockDim.x)
     a.y[blockIdx.x * a.cols + k] = static_cast<float>(from[k]) * a.scale;

@@ -59,7 +59,8 @@ class RefBackend final : public Backend {
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     for (int64_t r = 0; r < plan.rows(); ++r) {
       const int64_t t = plan.token[r];
-      for (int64_t c = 0; t >= 0 && c < y.cols; ++c) y.row(r)[c] = floats(table)[t * y.cols + c] * scale;
+      for (int64_t c = 0; c < y.cols; ++c)
+        y.row(r)[c] = t >= 0 ? floats(table)[t * y.cols + c] * scale : 0.0F;
     }
   }
 
