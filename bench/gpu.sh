@@ -45,7 +45,9 @@ fi
 
 say "Models: the 12B's geometry with synthetic weights."
 "$tessera" synth "$work/bf16" --layers 48
-for type in q8_0 q4_0 q4_k; do "$tessera" quantize "$work/bf16" "$work/$type.gguf" --type "$type"; done
+for type in q8_0 q4_0 q4_k; do
+  "$tessera" quantize "$work/bf16" "$work/$type.gguf" --type "$type" --mmproj "$work/mmproj.gguf"  # the same for all
+done
 
 say "Speed: decode at depths 0 and 32,768, a prompt of 2,048, an image of 280 soft tokens to the first token."
 for model in bf16 q8_0.gguf q4_0.gguf q4_k.gguf; do

@@ -24,14 +24,26 @@ constexpr int kLayers[] = {6};
 
 class Synth12b : public testing::TestWithParam<int> {
  protected:
-  // One checkpoint at a time: 48 layers are 24 GB.
+  struct Loaded {
+    std::filesystem::path directory;
+    std::shared_ptr<Engine> engine;
+    std::map<std::string, GoldenTensor> golden;
+    nlohmann::json facts;
+  };
+
+  // Checkpoints stay until the end: 5 GB, and 24 of 48 layers, on disk and on the card.
   static void prepare(int layers) {
-    if (layers == layers_) return;
-    discard();
-    directory_ = std::filesystem::temp_directory_path() / "tessera-synth12b-XXXXXX";
-    std::string name = directory_.string();
+    Loaded& l = loaded_[layers];
+    if (!l.engine) load(layers, l);
+    if (HasFatalFailure()) return;
+    engine_ = l.engine;
+    golden_ = l.golden;
+    facts_ = l.facts;
+  }
+  static void load(int layers, Loaded& l) {
+    std::string name = std::filesystem::temp_directory_path() / "tessera-synth12b-XXXXXX";
     ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
+    l.directory = name;
     SynthOptions o;
     o.directory = name;
     o.layers = layers;
@@ -42,22 +54,24 @@ class Synth12b : public testing::TestWithParam<int> {
 #ifdef TESSERA_TEST_CUDA
     const int64_t before = cuda_card(0).free_bytes;
 #endif
-    engine_ = Engine::load(name, e);
+    l.engine = Engine::load(name, e);
 #ifdef TESSERA_TEST_CUDA
-    const std::string& plan = engine_->impl().card_plan;
+    const std::string& plan = l.engine->impl().card_plan;
     const int64_t taken = (before - cuda_card(0).free_bytes) >> 20;
     std::printf("the card gave %lld MiB; planned: %s\n", static_cast<long long>(taken), plan.c_str());
     EXPECT_LE(taken, std::stoll(plan.substr(plan.find("= ") + 2)));
 #endif
     const std::string stem = TESSERA_SOURCE_DIR "/tests/fixtures/synth12b/layers" + std::to_string(layers);
-    golden_ = read_golden(stem + ".safetensors");
-    facts_ = nlohmann::json::parse(read_text_file(stem + ".json", 1 << 20));
-    layers_ = layers;
+    l.golden = read_golden(stem + ".safetensors");
+    l.facts = nlohmann::json::parse(read_text_file(stem + ".json", 1 << 20));
   }
   static void discard() {
     engine_.reset();
-    if (layers_ > 0) std::filesystem::remove_all(directory_);
-    layers_ = 0;
+    for (auto& [layers, l] : loaded_) {
+      l.engine.reset();
+      if (!l.directory.empty()) std::filesystem::remove_all(l.directory);
+    }
+    loaded_.clear();
   }
   static void TearDownTestSuite() {
     discard();
@@ -157,8 +171,7 @@ class Synth12b : public testing::TestWithParam<int> {
     }
   }
 
-  static inline int layers_ = 0;
-  static inline std::filesystem::path directory_;
+  static inline std::map<int, Loaded> loaded_;
   static inline nlohmann::json facts_;
   static inline std::shared_ptr<Engine> engine_;
   static inline std::map<std::string, GoldenTensor> golden_;
