@@ -65,12 +65,13 @@ def main(folder):
     for grid in (0, 1, 4):
         key = (feed.DRAWING, grid, feed.RECIPES["middle"].tokens)
         rows, cols, _, n = feed.shape(key)
-        soft, take, memory = rows * cols, 2, np.zeros(feed.SLOT, np.uint8)
-        arrays = {k: torch.from_numpy(z) for k, z in feed.batch(material, "middle", key, memory).items()}
-        drawings, labels = feed.views(memory, key)[0], arrays["labels"]
+        soft, take = rows * cols, 2
+        batch = feed.batch(material, "middle", key, np.zeros(feed.SLOT, np.uint8))
+        arrays = {k: torch.from_numpy(z) for k, z in batch.items()}
+        drawings, labels = arrays["image"], arrays["labels"]
         ids, pals, cams = arrays["ids"][:take].long(), arrays["pals"], arrays["cams"]
         camera = pixels.Camera("cpu", False)
-        im, grid, inside = pixels.paint(torch.from_numpy(drawings[:take]), pals[:take], cams[:take])
+        im, grid, inside = pixels.paint(drawings[:take], pals[:take], cams[:take])
         im = torch.nn.functional.grid_sample(
             im, grid, mode="bilinear", padding_mode="border", align_corners=False
         )

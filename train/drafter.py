@@ -130,8 +130,8 @@ def held_out():
     t, out = tasks.material(99, glyphs.load_faces(True), held=True, colour=False, voice=False), []
     for name, grid in (("long", 0), ("middle", 1), ("long", 2)) if GPU else (("short", 0),):
         key = (feed.DRAWING, grid, feed.RECIPES[name].tokens)
-        arrays = feed.batch(t, name, key, memory := np.zeros(feed.SLOT, np.uint8))
-        out.append((key, feed.views(memory, key)[0], *(arrays[k] for k in ("ids", "labels", "pals", "cams"))))
+        arrays = feed.batch(t, name, key, np.zeros(feed.SLOT, np.uint8))
+        out.append((key, *(arrays[k] for k in ("image", "ids", "labels", "pals", "cams"))))
     return out
 
 

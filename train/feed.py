@@ -1,8 +1,7 @@
 """Batches from worker processes, through shared memory that the GPU copies from.
 
-Batch i of every rank has the same recipe and shape: functions of i and the progress, so that ranks wait little for
-one another. A key (kind, grid index, tokens) names a shape, and all shapes hold the same number of tokens. What is
-trained when is data: RECIPES and MIX.
+The recipe and shape of batch i are functions of i and the progress. A key (kind, grid index, tokens) names a shape,
+and all shapes hold the same number of tokens. What is trained when is data: RECIPES and MIX.
 """
 import ctypes, mmap, multiprocessing, os, random, signal
 from collections import namedtuple
@@ -36,11 +35,9 @@ SCRATCH = dict(short=0.2, middle=0.4, long=0.4)  # a model that cannot read yet 
 SPOKEN_GRIDS = 3  # spoken questions use the first grids only
 # a model from scratch: smallest sizes by progress in reading
 SIZES_BY_PROGRESS = (38, 34, 30, 27, 24, 22, 20)
-LARGEST = max(r * c for r, c, _ in GRIDS) * PATCH * PATCH  # bytes of the largest drawing
 CLASSES = len(glyphs.CHARSET) + 1
 LONGEST = max(r.tokens for r in RECIPES.values())
 HEADS = dict(classes=CLASSES, things=len(pack_pictures.names()), phones=speech.CLASSES)  # auxiliary heads of model.Net
-SLOT = TOKENS // 384 * LARGEST * 3  # the largest batch: colour images
 
 
 def keys():
@@ -96,39 +93,57 @@ def options_of(recipe, task, reading):
     return options
 
 
-def views(memory, key):
-    """(pictures, frames) of a batch in a slot of shared memory, either may be None."""
+def layout(key):
+    """{name: (type, dimensions)} of a batch's arrays: labels are ids too; cams and pals are looks; cells, things and
+    phones are the labels of the auxiliary heads.
+    """
     rows, cols, tokens, n = shape(key)
-    at = 0
-    image = frames = None
-    if rows:
-        full = (n, rows * PATCH, cols * PATCH) + ((3,) if key[0] == COLOUR else ())
-        at = int(np.prod(full))
-        image = memory[:at].reshape(full)
-    if sounding(key):
-        full = (n, sounding(key), sounds.FRAME)
-        frames = memory[at : at + 2 * int(np.prod(full))].view(np.int16).reshape(full)
-    return image, frames
+    soft, heard, colour = rows * cols, sounding(key), key[0] == COLOUR
+    out = {}
+    if soft:
+        out["image"] = np.uint8, (n, rows * PATCH, cols * PATCH) + ((3,) if colour else ())
+    if heard:
+        out["frames"] = np.int16, (n, heard, sounds.FRAME)
+    out["ids"] = out["labels"] = np.int16, (n, tokens)
+    if soft:
+        out["pals"], out["cams"] = (np.float32, (n, 9, 3)), (np.float32, (n, len(looks.CAMERA)))
+        out["things" if colour else "cells"] = (
+            (np.int16, (n, soft)) if colour else (np.uint8, (n, soft, CELLS_Y * CELLS_X))
+        )
+    if heard:
+        out["phones"] = np.uint8, (n, heard, sounds.FINE)
+    return out
+
+
+def padded(kind, dimensions):
+    """Bytes of an array in a slot."""
+    return (int(np.prod(dimensions)) * np.dtype(kind).itemsize + 63) // 64 * 64
+
+
+SLOT = max(sum(padded(*a) for a in layout(key).values()) for key in keys())  # the largest batch: colour images
+
+
+def views(memory, key):
+    """{name: array} over a slot of memory (uint8), in the order and with the types of layout."""
+    out, at = {}, 0
+    for name, (kind, dimensions) in layout(key).items():
+        size = int(np.prod(dimensions)) * np.dtype(kind).itemsize
+        out[name] = memory[at : at + size].view(kind).reshape(dimensions)
+        at += padded(kind, dimensions)
+    return out
 
 
 def batch(t, name, key, memory, reading=1.0):
-    """Fill `memory` (uint8) with pictures and sounds; returns a dict of the small arrays: ids, labels int16 [B, T]; and
-    for pictures palettes, cameras, cells uint8 [B, soft, 18], things int16 [B, soft]; for sounds phones uint8 [B,
-    positions, 4].
-    """
+    """Fill `memory` with a batch of the recipe; returns its views."""
     r, recipe = t.r, RECIPES[name]
     rows, cols, tokens, n = shape(key)
-    soft, w, h, heard = rows * cols, cols * PATCH, rows * PATCH, sounding(key)
-    image, frames = views(memory, key)
-    out = dict(ids=np.full((n, tokens), tokenizer.PAD, np.int16), labels=np.full((n, tokens), -100, np.int16))
-    if soft:
-        out.update(pals=np.zeros((n, 9, 3), np.float32), cams=np.zeros((n, len(looks.CAMERA)), np.float32))
-        out["cells" if key[0] != COLOUR else "things"] = (
-            np.zeros((n, soft, CELLS_Y * CELLS_X), np.uint8) if key[0] != COLOUR else np.zeros((n, soft), np.int16)
-        )
-    if heard:
-        frames[:] = 0
-        out["phones"] = np.full((n, heard, sounds.FINE), 255, np.uint8)
+    soft, w, h = rows * cols, cols * PATCH, rows * PATCH
+    out = views(memory, key)
+    for k, empty in (("ids", tokenizer.PAD), ("labels", -100), ("pals", 0), ("cells", 0), ("things", 0), ("frames", 0)):
+        if k in out:
+            out[k].fill(empty)
+    if "phones" in out:
+        out["phones"].fill(255)
     names = list(recipe.tasks)
     for b in range(n):
         task = r.choices(names, list(recipe.tasks.values()))[0]
@@ -141,15 +156,15 @@ def batch(t, name, key, memory, reading=1.0):
             out["cams"][b] = e.camera
         if e.drawing:
             out["pals"][b] = e.palette
-            e.drawing.bytes(image[b])
+            e.drawing.bytes(out["image"][b])
             mark_cells(out["cells"][b], e, w, h, cols)
         elif soft:
-            image[b] = e.colour
+            out["image"][b] = e.colour
             mark_things(out["things"][b].reshape(rows, cols), e.things)
         if e.sound is not None:
             count = sounds.needed(e.sound)
             first = seq.index(tokenizer.AUDIO) - (LEAD + soft if soft else 0)
-            frames[b, first : first + count] = sounds.frames(e.sound, count)
+            out["frames"][b, first : first + count] = sounds.frames(e.sound, count)
             out["phones"][b, first : first + count] = e.phones
     return out
 
@@ -181,42 +196,46 @@ def work(worker, workers, seed, faces, memory, slots, free, ready, progress, rea
         slot = free.get()
         known = min(1.0, reading + progress.value)
         name, key = recipe_of(i, progress.value, known, kinds)
-        area = np.frombuffer(memory, np.uint8, SLOT, slot * SLOT)
-        ready.put((slot, name, key, batch(t, name, key, area, known)))
+        batch(t, name, key, np.frombuffer(memory, np.uint8, SLOT, slot * SLOT), known)
+        ready.put((worker, slot, name, key))
         i += workers
 
 
 class Feed:
-    """Start before CUDA is touched: the workers are forks. reading: 1 for a model that reads already, else 0."""
+    """Start before CUDA is touched: the workers are forks. reading: 1 for a model that reads already, else 0.
 
-    def __init__(self, faces, workers, seed, reading=1.0, kinds=None, slots=2):
+    Whole batches lie in shared memory, and only their names go through the queue: a pipe holds 64 KiB, and a worker
+    whose batch does not fit waits for the reader. Batches come as they are ready; in the order of i, workers would wait
+    for the slowest recipe.
+    """
+
+    def __init__(self, faces, workers, seed, reading=1.0, kinds=None, slots=3):
         ctx = multiprocessing.get_context("fork")
         self.progress = ctx.Value("d", 0.0, lock=False)
-        self.workers, self.i = workers, 0
-        self.memory, self.free, self.ready, self.processes = [], [], [], []
+        self.ready = ctx.SimpleQueue()
+        self.memory, self.free, self.processes = [], [], []
         for w in range(workers):
-            memory, free, ready = mmap.mmap(-1, slots * SLOT), ctx.SimpleQueue(), ctx.SimpleQueue()
+            memory, free = mmap.mmap(-1, slots * SLOT), ctx.SimpleQueue()
             for s in range(slots):
                 free.put(s)
             p = ctx.Process(
                 target=work,
-                args=(w, workers, seed, faces, memory, slots, free, ready, self.progress, reading, kinds),
+                args=(w, workers, seed, faces, memory, slots, free, self.ready, self.progress, reading, kinds),
                 daemon=True,
             )
             p.start()
             self.memory.append(np.frombuffer(memory, np.uint8))
             self.free.append(free)
-            self.ready.append(ready)
             self.processes.append(p)
 
+    def waiting(self):
+        """Is there a batch that next would return at once?"""
+        return not self.ready.empty()
+
     def next(self):
-        """(release token, recipe's name, key, dict of arrays; pictures and frames are views of shared memory)"""
-        w = self.i % self.workers
-        self.i += 1
-        slot, name, key, arrays = self.ready[w].get()
-        image, frames = views(self.memory[w][slot * SLOT : (slot + 1) * SLOT], key)
-        arrays.update({k: v for k, v in (("image", image), ("frames", frames)) if v is not None})
-        return (w, slot), name, key, arrays
+        """(release token, recipe's name, key, dict of arrays, views of shared memory)"""
+        w, slot, name, key = self.ready.get()
+        return (w, slot), name, key, views(self.memory[w][slot * SLOT : (slot + 1) * SLOT], key)
 
     def close(self):
         for p in self.processes:

@@ -59,7 +59,7 @@ def background(r, w, h):
 
 def scene(r, sheets, w, h):
     """(image, [(place 0-8, index)] in reading order, [(x, y, index) of the middles])"""
-    im = Image.fromarray(background(r, w // 2, h // 2)).resize((w, h), Image.BILINEAR)
+    im = Image.fromarray(background(r, w // 2, h // 2).repeat(2, 0).repeat(2, 1))
     n = r.choice((1, 1, 2, 2, 3, 3, 4))
     cells = sorted(r.sample(range(9), n)) if n > 1 else [r.choice((4, 4, 4, *range(9)))]
     things, marks = [], []

@@ -3,6 +3,7 @@ import numpy as np
 
 # lengths that a Fourier transform likes
 NICE = sorted(2**a * 3**b * 5**c for a in range(9, 20) for b in range(3) for c in range(2))
+BANK = {}
 RATE, FRAME = 16000, 640  # one soft token is 640 samples
 FINE = 4  # phoneme labels a soft token: one each 10 ms
 DELAY = 1  # soft tokens by which the labels come later: the model hears 40 ms on before it has to say
@@ -21,6 +22,14 @@ def needed(x):
 
 def nice(n):
     return next(m for m in NICE if m >= n)
+
+
+def some_noise(rng, n, colour):
+    """A piece of a minute of noise that is made once a process for each colour, forwards or backwards."""
+    if colour not in BANK:
+        BANK[colour] = noise(rng, 60 * RATE, colour)
+    at = rng.integers(len(BANK[colour]) - n)
+    return BANK[colour][at : at + n][:: rng.choice((1, -1))]
 
 
 def noise(rng, n, colour):
@@ -69,7 +78,7 @@ def recorded(r, x, labels, longest, rough):
     x *= 10 ** (r.uniform(-26, 0) * max(rough, 0.3) / 20) / (np.abs(x).max() + 1e-9)
     if r.random() < 0.8:
         level = r.uniform(8, 50) if rough > 0.5 else r.uniform(25, 50)
-        x += noise(rng, len(x), r.choice((0, 0.5, 1))) * (x.std() * 10 ** (-level / 20))
+        x += some_noise(rng, len(x), r.choice((0, 0.5, 1))) * (x.std() * 10 ** (-level / 20))
     count = needed(x)
     fine = np.zeros(count * FINE, np.uint8)
     step = FRAME // FINE

@@ -13,6 +13,7 @@ if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # every rank calls its GPU cuda:0:
 import numpy as np, torch
 import torch.distributed as dist
 import feed, glyphs, tasks
+from stage import Stage
 from trainer import DEVICE, GPU, RANK, WORLD, Trainer, peak, save, say
 
 RUN_UP, REPORT = 200, 200  # steps
@@ -32,9 +33,11 @@ def arguments():
                    "0 with --start)")
     a.add_argument("--snapshot", type=float, default=0,
                    help="also export to OUT.snapshot at this progress, and save the state there")
-    a.add_argument("--resume", help="a state saved by --snapshot")
+    a.add_argument("--resume", help="a state saved by --snapshot; give the other options again, --start too")
     a.add_argument("--start", help="a checkpoint to start from (weights only); it reads already")
     a.add_argument("--workers", type=int, default=max(1, min(15, (os.cpu_count() or 2) // WORLD - 1)))
+    a.add_argument("--reserve", type=int, default=32, help="batches kept for a second, varied use when none is ready; "
+                   "0: each is used once")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--steps", type=int, default=0, help="stop after so many steps")
     a.add_argument("--evaluations", type=int, default=10, help="teacher-forced evaluations on held-out material")
@@ -48,44 +51,17 @@ def held_out_samples():
     t, out = tasks.material(99, glyphs.load_faces(True), held=True), []
     for name, recipe in feed.RECIPES.items():
         key = (recipe.kind, 0, recipe.tokens)
-        arrays = feed.batch(t, name, key, memory := np.zeros(feed.SLOT, np.uint8))
-        image, frames = feed.views(memory, key)
-        arrays.update({k: v for k, v in (("image", image), ("frames", frames)) if v is not None})
-        out.append((name, key, arrays))
+        out.append((name, key, feed.batch(t, name, key, np.zeros(feed.SLOT, np.uint8))))
     return out
-
-
-class Stage:
-    """Fetches batches and copies them to the GPU beside the running step."""
-
-    def __init__(self, data):
-        self.data, self.wait = data, 0.0
-        self.copies = torch.cuda.Stream() if GPU else None
-
-    def next(self):
-        """(release token, recipe, key, tensors, event or None)"""
-        start = time.time()
-        token, name, key, arrays = self.data.next()
-        self.wait += time.time() - start
-        here = {k: torch.from_numpy(v) for k, v in arrays.items()}
-        if not GPU:
-            return token, name, key, {k: v.clone() for k, v in here.items()}, None
-        with torch.cuda.stream(self.copies):
-            shared = ("image", "frames")  # these lie in pinned memory
-            here = {
-                k: (v if k in shared else v.pin_memory()).to(DEVICE, non_blocking=True) for k, v in here.items()
-            }
-            e = torch.cuda.Event()
-            e.record()
-        return token, name, key, here, e
 
 
 def train(t, data, a, begin):
     samples = held_out_samples() if RANK == 0 else None
     clock = torch.tensor([begin], dtype=torch.float64, device=DEVICE)
-    stage = Stage(data)
+    stage = Stage(data, a.reserve)
     staged, snapshot, evaluated = None, a.snapshot > begin, begin
     progress, ahead, ops, count = begin, [], 0.0, 0
+    busy = lambda: len(ahead) > 1 and not ahead[-2].query()  # is more than one step still to do?
     t0 = mark = time.time()
     t_all, ops_all = t0, 0.0
     while True:
@@ -99,8 +75,8 @@ def train(t, data, a, begin):
                 break
         if a.steps and t.step >= a.steps:
             break
-        token, name, key, here, e = staged or stage.next()
-        if GPU:
+        token, name, key, here, e = staged or stage.next(busy)
+        if e is not None:
             torch.cuda.current_stream().wait_event(e)
         for k, dst in t.static(key).items():
             if k in here:
@@ -112,23 +88,26 @@ def train(t, data, a, begin):
         t.one_step(name, key, lr, a.aux * (1 - progress))
         ops += t.flops(key)
         count += feed.shape(key)[3]
-        staged = stage.next()
-        if e is not None:
-            e.synchronize()
+        if GPU:
             done = torch.cuda.Event()
             done.record()
             ahead.append(done)
             if len(ahead) > 3:
                 ahead.pop(0).synchronize()
-        data.release(token)
+        if e is not None:
+            e.synchronize()
+        if token:
+            data.release(token)
+        staged = stage.next(busy)
         if t.step % REPORT == 0 or not GPU:
             losses, dt = t.losses(), time.time() - mark
             say(
                 f"{progress:.3f} step {t.step} lr {lr:.5f} {count * WORLD / dt:.0f} examples/s "
-                f"{ops / dt / 1e12:.0f} TFLOP/s {ops / dt / peak():.1%} wait {stage.wait / dt:.2f}: {losses}"
+                f"{ops / dt / 1e12:.0f} TFLOP/s {ops / dt / peak():.1%} wait {stage.wait / dt:.2f} "
+                f"again {stage.again / REPORT:.2f}: {losses}"
             )
             ops_all += ops
-            mark, stage.wait, count, ops = time.time(), 0.0, 0, 0.0
+            mark, stage.wait, stage.again, count, ops = time.time(), 0.0, 0, 0, 0.0
         if RANK == 0 and progress >= evaluated + 1 / a.evaluations:
             evaluated += 1 / a.evaluations
             say("      held out, characters and answers:", t.forced(samples))
