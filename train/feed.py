@@ -1,7 +1,7 @@
 """Batches from worker processes, through shared memory that the GPU copies from.
 
 The recipe and shape of batch i are functions of i and the progress. A key (kind, grid index, tokens) names a shape,
-and all shapes hold the same number of tokens. What is trained when is data: RECIPES and MIX.
+and all shapes hold the same number of tokens. What is trained when is data: RECIPES and MIXES.
 """
 import ctypes, mmap, multiprocessing, os, random, signal
 from collections import namedtuple
@@ -25,12 +25,19 @@ RECIPES = {
     "hear_long": Recipe(SOUND, 512, {"published": 0.5, "long_speech": 0.5}, {}),
     "spoken": Recipe(SPOKEN, 512, {"spoken": 1.0}, {}),
 }
-# from this progress on: share of steps by recipe
-MIX = [
-    (0.00, dict(short=0.05, middle=0.10, long=0.10, ask=0.10, picture=0.15, hear=0.50)),
-    (0.35, dict(short=0.06, middle=0.10, long=0.12, ask=0.12, picture=0.13, hear=0.33, hear_long=0.06, spoken=0.08)),
-    (0.70, dict(short=0.07, middle=0.13, long=0.18, ask=0.12, picture=0.12, hear=0.20, hear_long=0.06, spoken=0.12)),
-]
+# name: from this progress on, share of steps by recipe. all: for a checkpoint that reads, or nothing; more: for one that
+# has every skill
+MIXES = {
+    "all": [
+        (0.00, dict(short=0.05, middle=0.10, long=0.10, ask=0.10, picture=0.15, hear=0.50)),
+        (0.35, dict(short=0.06, middle=0.10, long=0.12, ask=0.12, picture=0.13, hear=0.33, hear_long=0.06, spoken=0.08)),
+        (0.70, dict(short=0.07, middle=0.13, long=0.18, ask=0.12, picture=0.12, hear=0.20, hear_long=0.06, spoken=0.12)),
+    ],
+    "more": [
+        (0.00, dict(short=0.14, middle=0.15, long=0.12, ask=0.20, picture=0.12, hear=0.08, hear_long=0.05, spoken=0.14)),
+        (0.60, dict(short=0.16, middle=0.18, long=0.15, ask=0.21, picture=0.08, hear=0.06, hear_long=0.04, spoken=0.12)),
+    ],
+}
 SCRATCH = dict(short=0.2, middle=0.4, long=0.4)  # a model that cannot read yet reads first (reading, below 1)
 SPOKEN_GRIDS = 3  # spoken questions use the first grids only
 # a model from scratch: smallest sizes by progress in reading
@@ -49,12 +56,12 @@ def keys():
     return list(dict.fromkeys(out))
 
 
-def recipe_of(i, progress, reading=1.0, kinds=None):
+def recipe_of(i, progress, reading=1.0, kinds=None, mix="all"):
     """(recipe's name, key) of batch i. reading: progress of a model from scratch in its first skill; kinds: of batches,
-    None for all.
+    None for all; mix: of MIXES.
     """
     r = random.Random(i * 7919 + 1)
-    mix = [m for at, m in MIX if progress >= at][-1]
+    mix = [m for at, m in MIXES[mix] if progress >= at][-1]
     mix = {n: share for n, share in mix.items() if not kinds or RECIPES[n].kind in kinds}
     if reading < 0.4:
         names = list(SCRATCH)[: 1 if reading < 0.012 else 2 if reading < 0.035 else 3]
@@ -188,14 +195,14 @@ def mark_things(grid, marks):
         grid[b : b + n, a : a + n] = index + 1
 
 
-def work(worker, workers, seed, faces, memory, slots, free, ready, progress, reading, kinds):
+def work(worker, workers, seed, faces, memory, free, ready, progress, reading, kinds, mix):
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive the trainer
     t = tasks.material(seed * 1000003 + worker, faces[worker % len(faces) :: workers])
     i = worker
     while True:
         slot = free.get()
         known = min(1.0, reading + progress.value)
-        name, key = recipe_of(i, progress.value, known, kinds)
+        name, key = recipe_of(i, progress.value, known, kinds, mix)
         batch(t, name, key, np.frombuffer(memory, np.uint8, SLOT, slot * SLOT), known)
         ready.put((worker, slot, name, key))
         i += workers
@@ -209,7 +216,7 @@ class Feed:
     for the slowest recipe.
     """
 
-    def __init__(self, faces, workers, seed, reading=1.0, kinds=None, slots=3):
+    def __init__(self, faces, workers, seed, reading=1.0, kinds=None, mix="all", slots=3):
         ctx = multiprocessing.get_context("fork")
         self.progress = ctx.Value("d", 0.0, lock=False)
         self.ready = ctx.SimpleQueue()
@@ -220,7 +227,7 @@ class Feed:
                 free.put(s)
             p = ctx.Process(
                 target=work,
-                args=(w, workers, seed, faces, memory, slots, free, self.ready, self.progress, reading, kinds),
+                args=(w, workers, seed, faces, memory, free, self.ready, self.progress, reading, kinds, mix),
                 daemon=True,
             )
             p.start()

@@ -38,6 +38,7 @@ def arguments():
     a.add_argument("--workers", type=int, default=max(1, min(15, (os.cpu_count() or 2) // WORLD - 1)))
     a.add_argument("--reserve", type=int, default=32, help="batches kept for a second, varied use when none is ready; "
                    "0: each is used once")
+    a.add_argument("--mix", choices=list(feed.MIXES), default="all", help="shares of the recipes (feed.MIXES)")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--steps", type=int, default=0, help="stop after so many steps")
     a.add_argument("--evaluations", type=int, default=10, help="teacher-forced evaluations on held-out material")
@@ -127,7 +128,7 @@ def train(t, data, a, begin):
 def main():
     a = arguments()
     seed = a.seed + 17 * RANK + (1000 if a.resume else 0)
-    data = feed.Feed(glyphs.load_faces(False), a.workers, seed, 1.0 if a.start else 0.0)
+    data = feed.Feed(glyphs.load_faces(False), a.workers, seed, 1.0 if a.start else 0.0, mix=a.mix)
     torch.set_float32_matmul_precision("high")
     if GPU:
         torch.cuda.set_device(0)
