@@ -7,8 +7,14 @@ namespace tessera {
 namespace {
 
 // Between two tokens lie some milliseconds in which the cards compute: a member that slept would start its
-// card's next step 50 µs late.
+// card's next step 50 µs late. Where cores are few, members that look for work take them from those that have
+// some.
 constexpr auto kAwake = std::chrono::milliseconds(20);
+
+std::chrono::steady_clock::duration awake_for(int members) {
+  const bool room = std::thread::hardware_concurrency() >= 2U * static_cast<unsigned>(members);
+  return room ? std::chrono::steady_clock::duration(kAwake) : std::chrono::steady_clock::duration(0);
+}
 
 template <typename Ready>
 bool wait_awake(const Ready& ready, std::chrono::steady_clock::duration most) {
@@ -23,7 +29,7 @@ bool wait_awake(const Ready& ready, std::chrono::steady_clock::duration most) {
 
 }  // namespace
 
-Gang::Gang(int members) : errors_(static_cast<size_t>(members)) {
+Gang::Gang(int members) : awake_(awake_for(members)), errors_(static_cast<size_t>(members)) {
   for (int i = 1; i < members; ++i) threads_.emplace_back([this, i] { work(i); });
 }
 
@@ -53,7 +59,7 @@ void Gang::run(const std::function<void(int)>& body) {
   }
   wake_.notify_all();
   call(0);
-  while (!wait_awake([&] { return left_.load(std::memory_order_acquire) == 0; }, kAwake)) {
+  while (!wait_awake([&] { return left_.load(std::memory_order_acquire) == 0; }, awake_)) {
   }
   std::exception_ptr first;
   for (std::exception_ptr& e : errors_)
@@ -65,7 +71,7 @@ void Gang::work(int member) {
   uint64_t seen = 0;
   const auto ready = [&] { return stop_ || turn_.load(std::memory_order_acquire) != seen; };
   for (;;) {
-    if (!wait_awake(ready, kAwake)) {
+    if (!wait_awake(ready, awake_)) {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, ready);
     }

@@ -1,6 +1,7 @@
 #pragma once
 // Threads that do the same thing at the same time, each for its own device.
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -28,6 +29,7 @@ class Gang {
   void work(int member);
   void call(int member);
 
+  const std::chrono::steady_clock::duration awake_;  // before a member sleeps
   std::atomic<uint64_t> turn_{0};
   std::atomic<int> left_{0};
   std::atomic<bool> stop_{false};
