@@ -25,33 +25,52 @@ class Rounds {
         sequence_(impl.config, impl.tokenizer),
         stepper_(impl, fill(tokens)) {}
 
-  DraftBenchRun::Point measure(double share, int drafts, int tokens) {
+  /// In turn, a part of `tokens` each: a machine whose speed changes from minute to minute is as slow to all.
+  std::vector<DraftBenchRun::Point> measure(double share, const std::vector<int>& drafts, int tokens) {
+    std::vector<Run> runs(drafts.size());
+    for (int part = 1; part <= kParts; ++part)
+      for (size_t i = 0; i < drafts.size(); ++i) go_on(runs[i], share, drafts[i], tokens * part / kParts);
+    std::vector<DraftBenchRun::Point> points;
+    for (size_t i = 0; i < drafts.size(); ++i)
+      points.push_back({share, drafts[i], runs[i].ms / runs[i].tokens, 0,
+                        static_cast<double>(runs[i].drafted) / runs[i].rounds});
+    return points;
+  }
+
+ private:
+  static constexpr int kWarmUp = 3, kParts = 4;
+
+  struct Run {
+    DraftDepth depth;
+    DraftCosts costs;
+    std::mt19937 random{1};
+    int tokens = 0, drafted = 0, rounds = 0;
+    double ms = 0;
+  };
+
+  void go_on(Run& run, double share, int drafts, int tokens) {
     if (!stepper_.holds(begin_) || !filled_) stepper_.prefill(0, begin_);
     filled_ = true;
     position_ = begin_;
     hidden_ = 0;
-    DraftDepth depth;
-    DraftCosts costs;
-    std::mt19937 random(1);
     std::uniform_real_distribution<double> uniform(0, 1);
-    int done = 0, drafted = 0, rounds = 0;
-    for (int i = 0; i < kWarmUp; ++i) round(std::max(drafts, 0), 0, costs);  // recorded, and costs known
-    position_ = begin_;
-    const auto start = Clock::now();
-    for (; done < tokens; ++rounds) {
-      const int k = drafts >= 0 ? drafts : depth.choose(costs, kMaxDraft - 1);
-      int accepted = 0;
-      while (accepted < k && uniform(random) < share) ++accepted;
-      round(k, accepted, costs);
-      if (k > 0) depth.record(k, accepted);
-      done += accepted + 1;
-      drafted += k;
+    if (run.rounds == 0) {
+      for (int i = 0; i < kWarmUp; ++i)
+        round(std::max(drafts, 0), 0, run.costs);  // recorded, and costs known
+      position_ = begin_;
     }
-    return {share, drafts, ms_since(start) / done, 0, static_cast<double>(drafted) / rounds};
+    const auto start = Clock::now();
+    for (; run.tokens < tokens; ++run.rounds) {
+      const int k = drafts >= 0 ? drafts : run.depth.choose(run.costs, kMaxDraft - 1);
+      int accepted = 0;
+      while (accepted < k && uniform(run.random) < share) ++accepted;
+      round(k, accepted, run.costs);
+      if (k > 0) run.depth.record(k, accepted);
+      run.tokens += accepted + 1;
+      run.drafted += k;
+    }
+    run.ms += ms_since(start);
   }
-
- private:
-  static constexpr int kWarmUp = 3;
 
   Sequence& fill(int tokens) {
     std::mt19937 random(1);
@@ -120,20 +139,20 @@ DraftBenchRun bench_drafts(const Engine& engine, const DraftBenchOptions& option
   run.backend = impl.backend->describe();
   run.drafter_share =
       static_cast<double>(impl.drafter->weights().text_bytes) / static_cast<double>(impl.model.text_bytes);
-  double plain = 0;
-  size_t done = 0;
-  for (const double share : options.shares)
-    for (const int drafts : options.drafts) {
-      run.points.push_back(rounds.measure(share, drafts, options.tokens));
-      DraftBenchRun::Point& p = run.points.back();
-      if (drafts == 0) plain = p.token_ms;
+  double done = 0;
+  for (const double share : options.shares) {
+    const auto points = rounds.measure(share, options.drafts, options.tokens);
+    double plain = 0;
+    for (const auto& p : points)
+      if (p.drafts == 0) plain = p.token_ms;
+    for (DraftBenchRun::Point p : points) {
       double expected = 1, all = 1;
-      for (int d = 0; d < drafts; ++d) expected += all *= share;
-      if (drafts >= 0) p.ideal_ms = plain * (1 + drafts * run.drafter_share) / expected;
-      if (options.on_progress)
-        options.on_progress(static_cast<double>(++done) /
-                            static_cast<double>(options.shares.size() * options.drafts.size()));
+      for (int d = 0; d < p.drafts; ++d) expected += all *= share;
+      if (p.drafts >= 0) p.ideal_ms = plain * (1 + p.drafts * run.drafter_share) / expected;
+      run.points.push_back(p);
     }
+    if (options.on_progress) options.on_progress(++done / static_cast<double>(options.shares.size()));
+  }
   return run;
 }
 

@@ -46,7 +46,7 @@ class Acceptance {
   }
 
  private:
-  static constexpr double kPrior = 2, kPriorShare = 0.6, kKeep = 0.97, kCarried = 4;
+  static constexpr double kPrior = 1, kPriorShare = 0.6, kKeep = 0.97, kCarried = 4;
   struct Counter {
     double tried = 0, accepted = 0;
   };

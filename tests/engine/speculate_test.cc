@@ -138,6 +138,68 @@ TEST(Speculate, TheDrafterChangesNothing) {
     }
 }
 
+// Grammars, thought budgets, biases and log-probabilities look at each token: one that came as a draft is as
+// any other.
+TEST(Speculate, FormatsAndLogprobsAreThoseOfThePlainReply) {
+  const auto plain = Engine::load(kTiny, tiny_options());
+  const auto drafted = Engine::load(kTiny, tiny_options());
+  struct {
+    std::vector<int32_t> all;
+    int right = 0;
+    std::mt19937 random{5};
+  } oracle;
+  drafted->impl().scheduler->draft_with([&](const Generation& g, int most) {
+    std::vector<int32_t> drafts;
+    for (int i = 0; i < most; ++i) {
+      const auto at = static_cast<size_t>(g.sequence().size()) + drafts.size();
+      const bool known = at < oracle.all.size() && i < oracle.right;
+      drafts.push_back(known ? oracle.all[at] : static_cast<int32_t>(oracle.random() % 1024));
+    }
+    return drafts;
+  });
+  const auto reply_to = [](const std::shared_ptr<Engine>& engine, std::string_view prompt,
+                           const GenerateOptions& o) {
+    Session session(engine);
+    session.set_prompt(prompt, {});
+    return session.generate(o);
+  };
+  int64_t accepted = 0;
+  for (int i = 0; i < 40; ++i) {
+    GenerateOptions o;
+    o.sampling.temperature = i % 3 == 0 ? 0.0F : 1.0F;
+    o.sampling.seed = static_cast<uint64_t>(i);
+    o.max_tokens = 60;
+    o.top_logprobs = i % 4 == 0 ? 3 : -1;
+    if (i % 5 == 0) o.logit_bias = {{.id = 300, .bias = 4}, {.id = 301, .bias = -100}};
+    if (i % 2 == 0)
+      o.format.json_schema =
+          R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"enum":["x","yy"]},)"
+          R"("c":{"type":"string","maxLength":12}},"required":["a","b","c"],"additionalProperties":false})";
+    else
+      o.format.tools = {
+          {.name = "look", .parameters_json = R"({"type":"object","properties":{"n":{"type":"integer"}}})"}};
+    if (i % 4 == 1) o.format.tool_choice = ToolChoice::kRequired;
+    if (i % 3 == 1) o.reasoning_budget_tokens = 5;
+    const std::string prompt = "<bos><|turn>user\nHi " + std::to_string(i) + "<turn|>\n<|turn>model\n";
+    const Reply wanted = reply_to(plain, prompt, o);
+    oracle.all = plain->tokenize(prompt);
+    oracle.all.insert(oracle.all.end(), wanted.ids.begin(), wanted.ids.end());
+    oracle.right = i % 9;
+    const Reply found = reply_to(drafted, prompt, o);
+    expect_same(found, wanted);
+    EXPECT_EQ(found.warning, wanted.warning);
+    ASSERT_EQ(found.logprobs.size(), wanted.logprobs.size());
+    for (size_t n = 0; n < found.logprobs.size(); ++n) {
+      EXPECT_EQ(found.logprobs[n].chosen.logprob, wanted.logprobs[n].chosen.logprob);
+      ASSERT_EQ(found.logprobs[n].top.size(), wanted.logprobs[n].top.size());
+      EXPECT_EQ(found.logprobs[n].top.back().id, wanted.logprobs[n].top.back().id);
+    }
+    if (testing::Test::HasFailure()) FAIL() << "reply " << i << ": " << wanted.text;
+    accepted += found.usage.accepted_tokens;
+  }
+  EXPECT_GT(accepted, 400);
+}
+
 TEST(Speculate, ACancelledReplyGoesOnAsItWouldHave) {
   const auto plain = Engine::load(kTiny, tiny_options());
   EngineOptions options = tiny_options();

@@ -203,12 +203,22 @@ class CudaBackend final : public Backend {
   void attend(Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv, const StepPlan& plan) override {
     const PlanView& v = on_card(plan);
     if (!has_tensor_attention(shape, kv.type)) return attend_any(device_, y, q, shape, kv, v);
-    if (v.rows > kMatvecRows) return attend_many(device_, y, q, shape, kv, v, device_.shared_limit());
     if (const int64_t needed = AttentionSplits::bytes(device_, shape); needed > split_bytes_) {
       splits_.push_back(device_.allocate(needed));  // recorded steps go on using the old one
       split_bytes_ = needed;
     }
-    attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, device_.shared_limit());
+    if (v.rows <= kMatvecRows)
+      return attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, device_.shared_limit());
+    for (const RowRange& range : attention_ranges(plan.sequence)) {
+      PlanView some = v;
+      some.rows = range.rows;
+      for (const int32_t** array : {&some.position, &some.sequence, &some.span_end}) *array += range.first;
+      const Tensor some_y = rows_of(y, range.first, range.rows), some_q = rows_of(q, range.first, range.rows);
+      if (range.many)
+        attend_many(device_, some_y, some_q, shape, kv, some, device_.shared_limit());
+      else
+        attend_few(device_, some_y, some_q, shape, kv, some, {splits_.back().get()}, device_.shared_limit());
+    }
   }
 
   void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,

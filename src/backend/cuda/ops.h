@@ -4,6 +4,8 @@
 #include <cuda_bf16.h>
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cuda/device.h"
@@ -47,6 +49,15 @@ void rope_store(const Device& device, Tensor q, Tensor qkv, const HeadShape& sha
                 const float* k_norm, RopeTable rope, const PlanView& plan, const KvLayer& kv);
 
 // Attention. y and q have the format of the cache: float32 or bfloat16.
+/// Rows that one of the two kernels below takes.
+struct RowRange {
+  int64_t first = 0, rows = 0;
+  bool many = false;
+};
+/// Of a step with more rows than decode's. A block of attend_many takes rows that see the same keys, one
+/// sequence after the other: 32 rows of 32 conversations waited for each other for 80 ms a step. So up to 8
+/// rows of one sequence go by eights to attend_few.
+std::vector<RowRange> attention_ranges(std::span<const int32_t> sequence);
 /// Any head size up to 512: one block a row and head.
 void attend_any(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
                 const PlanView& plan);

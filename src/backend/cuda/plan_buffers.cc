@@ -11,6 +11,21 @@ constexpr int64_t kArrays = 7, kFewestRows = 8, kEntry = sizeof(int32_t);
 
 }  // namespace
 
+std::vector<RowRange> attention_ranges(std::span<const int32_t> sequence) {
+  constexpr int64_t kFew = 8;
+  const auto rows = static_cast<int64_t>(sequence.size());
+  std::vector<RowRange> out;
+  for (int64_t first = 0, end = 0; first < rows; first = end) {
+    while (end < rows && sequence[static_cast<size_t>(end)] == sequence[static_cast<size_t>(first)]) ++end;
+    const bool many = end - first > kFew;
+    if (!out.empty() && out.back().many == many && (many || out.back().rows + end - first <= kFew))
+      out.back().rows += end - first;
+    else
+      out.push_back({first, end - first, many});
+  }
+  return out;
+}
+
 PlanView PlanBuffers::stage(const StepPlan& plan) {
   const int64_t rows = plan.rows();
   TS_CHECK(plan.logit_rows() <= rows && static_cast<int64_t>(plan.media_row.size()) <= rows,
