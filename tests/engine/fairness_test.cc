@@ -25,14 +25,6 @@ std::shared_ptr<Engine> load(double max_step_ms, int parallel = 4) {
   return Engine::load(kTiny, o);
 }
 
-GenerateOptions greedy(int tokens) {
-  GenerateOptions o;
-  o.sampling.temperature = 0;
-  o.max_tokens = tokens;
-  o.ignore_end_tokens = true;
-  return o;
-}
-
 /// Replies that are being written until the object goes: two, so that one goes on while the other, at the end
 /// of the context, begins anew. They have no reader, so that they never sit a step out.
 class Decoding {

@@ -290,14 +290,6 @@ std::shared_ptr<Engine> load_engine(int64_t ram, const std::string& dir, int par
   return Engine::load(kTiny, o);
 }
 
-GenerateOptions greedy(int tokens) {
-  GenerateOptions o;
-  o.sampling.temperature = 0;
-  o.max_tokens = tokens;
-  o.ignore_end_tokens = true;
-  return o;
-}
-
 const std::string kQuestion = "<bos><|turn>user\nWhat is this? <|image|><turn|>\n<|turn>model\n";
 
 /// The first turn's reply, and the prompt of the second.

@@ -5,31 +5,13 @@
 
 #include "base/error.h"
 #include "support/engines.h"
+#include "support/message_of.h"
 
 namespace tessera::test {
 namespace {
 
 std::shared_ptr<Engine> engine() {
   return tiny_engine({"cpu", ""}, 64, 2, 256);
-}
-
-GenerateOptions greedy(int max_tokens) {
-  GenerateOptions o;
-  o.sampling.temperature = 0;
-  o.max_tokens = max_tokens;
-  o.ignore_end_tokens = true;
-  return o;
-}
-
-std::string message_of(const std::function<void()>& call, ErrorKind kind) {
-  try {
-    call();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
 }
 
 TEST(Session, EmptyPromptIsAnError) {

@@ -1,7 +1,6 @@
 // Faults of a card, and several cards as one. What needs two cards is skipped where there is one.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <random>
 #include <string>
 #include <thread>
@@ -10,6 +9,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/device.h"
 #include "engine/stepper.h"
+#include "support/distance.h"
 #include "support/engines.h"
 #include "support/message_of.h"
 
@@ -52,15 +52,6 @@ std::vector<float> logits_after(const std::shared_ptr<Engine>& e, int count) {
   stepper.prefill(0, count - 8);
   for (int p = count - 8; p < count; ++p) stepper.step(p, p + 1, 1);
   return stepper.logits();
-}
-
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    error += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
-    norm += double{b[i]} * b[i];
-  }
-  return std::sqrt(error / norm);
 }
 
 TEST(GpuFaults, AFullCardSaysHowFull) {

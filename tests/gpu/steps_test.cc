@@ -3,9 +3,9 @@
 // rounding) on the chunks.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
+#include "backend/cuda/ops.h"
 #include "engine/stepper.h"
+#include "support/distance.h"
 #include "support/engines.h"
 
 namespace tessera::test {
@@ -40,15 +40,6 @@ std::vector<float> logits_after(EngineImpl& impl, int count, int64_t single_from
   return stepper.logits();
 }
 
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    error += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
-    norm += double{b[i]} * b[i];
-  }
-  return std::sqrt(error / norm);
-}
-
 // A step is enqueued once, recorded once and replayed from then on; other steps come in between.
 TEST(GpuSteps, ReplaysEqualTheFirstRun) {
   EngineImpl& impl = engine(512)->impl();
@@ -78,6 +69,24 @@ TEST(GpuSteps, GreedyAnswersRepeat) {
       EXPECT_EQ(r.ids, ids) << "temperature " << temperature << ", run " << i;
     }
   }
+}
+
+// Rows of many conversations go by eights, long runs of one together, none is left out or cut.
+TEST(GpuSteps, EveryRowHasItsAttention) {
+  const auto ranges = [](std::initializer_list<std::pair<int, int>> runs) {  // {sequence, rows}
+    std::vector<int32_t> sequence;
+    for (const auto& [s, rows] : runs) sequence.insert(sequence.end(), static_cast<size_t>(rows), s);
+    std::vector<std::tuple<int64_t, int64_t, bool>> out;
+    for (const cuda::RowRange& r : cuda::attention_ranges(sequence))
+      out.emplace_back(r.first, r.rows, r.many);
+    return out;
+  };
+  using Ranges = std::vector<std::tuple<int64_t, int64_t, bool>>;
+  EXPECT_EQ(ranges({}), Ranges());
+  EXPECT_EQ(ranges({{3, 9}}), (Ranges{{0, 9, true}}));
+  EXPECT_EQ(ranges({{0, 1}, {1, 1}, {2, 5}, {3, 2}}), (Ranges{{0, 7, false}, {7, 2, false}}));
+  EXPECT_EQ(ranges({{0, 4}, {1, 512}, {2, 30}, {3, 8}, {4, 1}}),
+            (Ranges{{0, 4, false}, {4, 542, true}, {546, 8, false}, {554, 1, false}}));
 }
 
 // Sessions take turns in the same slot, so that what they have said is prefilled again: in float32, where a

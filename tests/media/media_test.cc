@@ -74,8 +74,9 @@ TEST(MediaImage, ExifTurnsBeforeTheSizeIsChosen) {
 TEST(MediaImage, Errors) {
   EXPECT_ERROR(Media::image(read_fixture("media/rgb.png"), "rgb.png", 300), ErrorKind::kBadRequest, "300");
   EXPECT_ERROR(Media::image({}, "none.png"), ErrorKind::kBadMedia, "none.png");
-  EXPECT_ERROR(Media::image(read_fixture("media/rgb.png"), "rgb.png", 280, {100}), ErrorKind::kTooLarge,
-               "100");
+  MediaLimits few;
+  few.max_file_bytes = 100;
+  EXPECT_ERROR(Media::image(read_fixture("media/rgb.png"), "rgb.png", 280, few), ErrorKind::kTooLarge, "100");
 }
 
 // The most extreme shapes still give patches that fit (vllm#40796: 3x900 gave 280 patches and 289

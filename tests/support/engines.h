@@ -18,6 +18,15 @@ namespace tessera::test {
 
 inline const std::string kTiny = TESSERA_SOURCE_DIR "/tests/fixtures/tiny";
 
+/// The likeliest token each time, and on past end tokens.
+inline GenerateOptions greedy(int tokens) {
+  GenerateOptions o;
+  o.sampling.temperature = 0;
+  o.max_tokens = tokens;
+  o.ignore_end_tokens = true;
+  return o;
+}
+
 struct BackendCase {
   std::string backend, isa;
   int ranks = 1;        // > 1: a group of so many
