@@ -160,7 +160,9 @@ bool receive(Order& order) {
 }
 
 void tell(const Decoder& decoder) {
-  [[maybe_unused]] const ssize_t n = ::write(decoder.end.get(), &decoder.how, sizeof decoder.how);
+  uint8_t bytes[sizeof(DecoderEnd)];
+  std::memcpy(bytes, &decoder.how, sizeof bytes);
+  [[maybe_unused]] const ssize_t n = ::write(decoder.end.get(), bytes, sizeof bytes);
 }
 
 // A parent that hears nothing on the pipe knows that there is no decoder.
