@@ -346,7 +346,8 @@ void PrefixCache::forget_failed() {
     failed.swap(failed_);
   }
   for (const CacheFile& file : failed)
-    for (const auto& [used, p] : on_disk_) {
+    for (const auto& entry : on_disk_) {
+      Payload* const p = entry.second;  // the entry goes with its file
       if (p->node->id != file.id || p->sliding != file.sliding) continue;
       drop_file(*p);
       if (!p->here() && !p->sliding) drop_tree(*p->node);
