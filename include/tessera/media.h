@@ -18,7 +18,7 @@ struct MediaLimits {
   int64_t max_image_pixels = 150'000'000;  // of the encoded image or of one video frame
   double max_audio_s = 600;
   double max_video_s = 3600;
-  std::shared_ptr<MediaProcess> process;  // decodes; null: the calling thread does
+  std::shared_ptr<MediaProcess> process = nullptr;  // decodes; null: the calling thread does
 };
 
 struct VideoOptions {
