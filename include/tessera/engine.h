@@ -76,7 +76,8 @@ struct EngineStatus {
   double busy_ms = 0;                // spent in them
   double longest_step_ms = 0;
   int64_t cache_ram_bytes = 0, cache_disk_bytes = 0, cache_entries = 0;  // of the prefix cache
-  int64_t cache_hits = 0;  // requests that took something from it, slots not counted
+  int64_t cache_hits = 0;       // requests that took something from it, slots not counted
+  int64_t kv_shared_bytes = 0;  // that slots would need more if none had pages of another's beginning
 };
 
 class EngineImpl;
@@ -114,9 +115,10 @@ std::string detokenize(const std::string& model_path, std::span<const int32_t> i
 
 /// The Gemma 4 chat format. `request_json`: {"messages": […], "tools"?: […], "enable_thinking"?: bool,
 /// "preserve_thinking"?: bool, "add_generation_prompt"?: bool (true when absent), "continue_final_message"?:
-/// bool}. The last: the last message is the assistant's, without calls, and stays open; what is generated goes
-/// on from its last character (from its thought's, when there is no text). Returns the prompt text, which
-/// starts with <bos> and has one placeholder per media part. Throws kBadRequest for what the format refuses.
+/// bool}. The last: the last message is the assistant's, without calls, and stays open; what is generated
+/// goes on from its last character (from its thought's, when there is no text). Returns the prompt text,
+/// which starts with <bos> and has one placeholder per media part. Throws kBadRequest for what the format
+/// refuses.
 std::string render_chat(std::string_view request_json);
 
 }  // namespace tessera

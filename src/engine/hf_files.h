@@ -1,5 +1,6 @@
 #pragma once
-// The JSON files of a Hugging Face directory, made from a config: for models that come from GGUF and synthetic ones.
+// The JSON files of a Hugging Face directory, made from a config: for models that come from GGUF and
+// synthetic ones.
 #include <string>
 
 #include "model/config.h"

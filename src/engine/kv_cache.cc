@@ -1,7 +1,6 @@
 #include "engine/kv_cache.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/memory_lock.h"
@@ -24,18 +23,18 @@ KvType kv_type(const std::string& name) {
 
 KvCache::KvCache(Backend& backend, const Model& model, KvType type, int64_t sequences, int64_t context_tokens,
                  int64_t max_step_tokens, bool locked)
-    : backend_(&backend), window_(model.config.window) {
+    : backend_(&backend),
+      pages_(sequences, blocks_of(context_tokens)),
+      changed_(static_cast<size_t>(sequences), true),
+      window_(model.config.window) {
   // The first row of a step sees window - 1 positions before it, while the step's last row is already
   // written. One more block: a step need not start at a block's edge.
   const int64_t ring = std::min(blocks_of(context_tokens), blocks_of(window_ - 1 + max_step_tokens) + 1);
   const int64_t pages = blocks_of(context_tokens);
   ring_tokens_ = ring * kKvBlock;
-  std::vector<int32_t> table(static_cast<size_t>(sequences * pages));
-  std::iota(table.begin(), table.end(), 0);
-  const auto table_bytes = static_cast<int64_t>(table.size() * sizeof(int32_t));
-  memory_.push_back(backend.allocate(table_bytes));
+  memory_.push_back(backend.allocate(sequences * pages * static_cast<int64_t>(sizeof(int32_t))));
   const auto* page_table = static_cast<const int32_t*>(memory_.back().get());
-  backend.write(memory_.back().get(), table.data(), table_bytes);
+  write_table();
   for (const Layer& l : model.layers) {
     const bool sliding = l.shape.window > 0;
     const int64_t blocks = sequences * (sliding ? ring : pages);
@@ -64,18 +63,6 @@ int64_t layer_bytes(const KvLayer& l) {
   return l.kv_heads * kv_block_bytes(l.type, l.head_dim);
 }
 
-// Calls part(place in K or V, bytes) for each layer of the kind, K before V. Page tables are the identity.
-template <typename Part>
-void each_part(const std::vector<KvLayer>& layers, bool sliding, int64_t sequence, int64_t index,
-               const Part& part) {
-  for (const KvLayer& l : layers) {
-    if ((l.ring_blocks > 0) != sliding) continue;
-    const int64_t block =
-        sliding ? sequence * l.ring_blocks + index % l.ring_blocks : sequence * l.pages_per_sequence + index;
-    for (uint8_t* base : {l.k, l.v}) part(base + block * layer_bytes(l), layer_bytes(l));
-  }
-}
-
 // Bytes as float32 values that nobody computes with: what Backend copies are of.
 Tensor raw(uint8_t* bytes, int64_t count) {
   return {bytes, 1, count / 4, DType::kF32};
@@ -83,31 +70,88 @@ Tensor raw(uint8_t* bytes, int64_t count) {
 
 }  // namespace
 
+template <typename Part>
+void KvCache::each_part(bool sliding, int64_t sequence, int64_t index, const Part& part) const {
+  if (!sliding) return each_page_part(pages_.page(sequence, index), part);
+  for (const KvLayer& l : layers_) {
+    if (l.ring_blocks == 0) continue;
+    const int64_t block = sequence * l.ring_blocks + index % l.ring_blocks;
+    for (uint8_t* base : {l.k, l.v}) part(base + block * layer_bytes(l), layer_bytes(l));
+  }
+}
+
+template <typename Part>
+void KvCache::each_page_part(int64_t page, const Part& part) const {
+  for (const KvLayer& l : layers_)
+    for (uint8_t* base : {l.k, l.v})
+      if (l.ring_blocks == 0) part(base + page * layer_bytes(l), layer_bytes(l));
+}
+
+void KvCache::write_table() {
+  for (size_t i = 0; i < changed_.size(); ++i) {
+    if (!changed_[i]) continue;
+    const std::span<const int32_t> row = pages_.row(static_cast<int64_t>(i));
+    const auto bytes = static_cast<int64_t>(row.size_bytes());
+    backend_->write(static_cast<uint8_t*>(memory_.front().get()) + static_cast<int64_t>(i) * bytes,
+                    row.data(), bytes);
+    changed_[i] = false;
+  }
+}
+
+// `keep`: what is in the block is still wanted.
+void KvCache::own_page(int64_t sequence, int64_t index, bool keep) {
+  const int32_t before = pages_.own(sequence, index);
+  if (before < 0) return;
+  changed_[static_cast<size_t>(sequence)] = true;
+  if (!keep) return;
+  std::vector<uint8_t*> targets;
+  each_part(false, sequence, index, [&](uint8_t* at, int64_t) { targets.push_back(at); });
+  size_t i = 0;
+  each_page_part(
+      before, [&](uint8_t* at, int64_t count) { backend_->copy(raw(targets[i++], count), raw(at, count)); });
+}
+
+void KvCache::prepare(const StepPlan& plan) {
+  if (pages_.shared() > 0)
+    for (size_t r = 0; r < plan.position.size(); ++r) {
+      const int32_t position = plan.position[r], index = position / static_cast<int32_t>(kKvBlock);
+      const bool first = r == 0 || plan.sequence[r] != plan.sequence[r - 1];
+      if (first || position % kKvBlock == 0) own_page(plan.sequence[r], index, position % kKvBlock != 0);
+    }
+  write_table();
+}
+
 int64_t KvCache::block_bytes(bool sliding) const {
   int64_t bytes = 0;
-  each_part(layers_, sliding, 0, 0, [&](uint8_t*, int64_t count) { bytes += count; });
+  each_part(sliding, 0, 0, [&](uint8_t*, int64_t count) { bytes += count; });
   return bytes;
 }
 
 void KvCache::read_block(int64_t sequence, int64_t index, bool sliding, uint8_t* to) const {
-  each_part(layers_, sliding, sequence, index, [&](uint8_t* at, int64_t count) {
+  each_part(sliding, sequence, index, [&](uint8_t* at, int64_t count) {
     backend_->read(reinterpret_cast<float*>(to), raw(at, count));
     to += count;
   });
 }
 
 void KvCache::write_block(int64_t sequence, int64_t index, bool sliding, const uint8_t* from) {
-  each_part(layers_, sliding, sequence, index, [&](uint8_t* at, int64_t count) {
+  if (!sliding) own_page(sequence, index, false);
+  each_part(sliding, sequence, index, [&](uint8_t* at, int64_t count) {
     backend_->write(at, from, count);
     from += count;
   });
 }
 
 void KvCache::copy_block(int64_t to, int64_t from, int64_t index, bool sliding) {
+  if (!sliding) {
+    pages_.share(to, from, index);
+    changed_[static_cast<size_t>(to)] = true;
+    return;
+  }
   std::vector<uint8_t*> targets;
-  each_part(layers_, sliding, to, index, [&](uint8_t* at, int64_t) { targets.push_back(at); });
+  each_part(sliding, to, index, [&](uint8_t* at, int64_t) { targets.push_back(at); });
   size_t i = 0;
-  each_part(layers_, sliding, from, index,
+  each_part(sliding, from, index,
             [&](uint8_t* at, int64_t count) { backend_->copy(raw(targets[i++], count), raw(at, count)); });
 }
 

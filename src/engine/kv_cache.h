@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "engine/kv_pages.h"
 #include "model/model.h"
 
 namespace tessera {
@@ -49,17 +50,32 @@ class KvCache {
 
   /// Bytes of one block of 16 positions, K and V of all sliding or of all full layers.
   int64_t block_bytes(bool sliding) const;
+  /// Before every step: blocks that it writes to and other sequences have, too, become the sequence's own.
+  void prepare(const StepPlan& plan);
+
   /// Block `index` (positions from 16 * index) of a sequence to and from host memory of block_bytes(). The
   /// bytes mean the same to any cache of this model, number format and backend.
   void read_block(int64_t sequence, int64_t index, bool sliding, uint8_t* to) const;
   void write_block(int64_t sequence, int64_t index, bool sliding, const uint8_t* from);
-  /// Between sequences.
+  /// Between sequences: sliding layers are copied, of full layers the page is shared.
   void copy_block(int64_t to, int64_t from, int64_t index, bool sliding);
+  /// Bytes that sequences would need more if they had no pages together.
+  int64_t shared_bytes() const { return pages_.shared() * block_bytes(false); }
 
  private:
+  // part(place in K or V, bytes) for each layer of the kind, K before V.
+  template <typename Part>
+  void each_part(bool sliding, int64_t sequence, int64_t index, const Part& part) const;
+  template <typename Part>
+  void each_page_part(int64_t page, const Part& part) const;
+  void own_page(int64_t sequence, int64_t index, bool keep);
+  void write_table();
+
   Backend* backend_;
   std::vector<KvLayer> layers_;
-  std::vector<std::shared_ptr<void>> memory_;
+  std::vector<std::shared_ptr<void>> memory_;  // the page table first
+  KvPages pages_;
+  std::vector<bool> changed_;  // [sequences] row of the table is not in the backend's memory yet
   int64_t ring_tokens_ = 0, window_ = 0;
 };
 

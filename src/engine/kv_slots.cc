@@ -142,6 +142,7 @@ void KvSlots::keep(size_t index) {
 }
 
 void KvSlots::describe(EngineStatus& status) const {
+  if (cache_) status.kv_shared_bytes = cache_->shared_bytes();
   if (!prefixes_) return;
   status.cache_ram_bytes = prefixes_->ram_bytes();
   status.cache_disk_bytes = prefixes_->disk_bytes();

@@ -25,9 +25,11 @@ class KvSlots {
   KvSlot& slot(size_t index) { return slots_[index]; }
   const std::vector<KvSlot>& slots() const { return slots_; }
   const std::vector<KvLayer>& layers() const { return cache_->layers(); }
+  /// Before every step on layers().
+  void prepare(const StepPlan& plan) { cache_->prepare(plan); }
   /// Empties the slots that are free; the prefix cache stays.
   void forget();
-  /// Adds what the prefix cache holds.
+  /// Adds what the prefix cache holds, and what slots share.
   void describe(EngineStatus& status) const;
 
  private:

@@ -263,6 +263,7 @@ void Scheduler::step(const std::vector<Request*>& batch) {
     }
   };
   try {
+    kv_.prepare(plan_);
     forward(*e.backend, e.model, plan_, kv_.layers(), *e.scratch);
     if (plan_.logit_rows() == 0) e.backend->sync();  // else choosing from the logits waits
   } catch (...) {

@@ -200,6 +200,7 @@ HttpAnswer Service::metrics(const HttpRequest&) {
     gauges["cache_disk_bytes"] = static_cast<double>(status.cache_disk_bytes);
     gauges["cache_entries"] = static_cast<double>(status.cache_entries);
     gauges["cache_hits"] = static_cast<double>(status.cache_hits);
+    gauges["kv_shared_bytes"] = static_cast<double>(status.kv_shared_bytes);
   }
   return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(gauges)};
 }

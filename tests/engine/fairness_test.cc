@@ -15,12 +15,7 @@ constexpr int kChunk = 16;
 constexpr int64_t kSlack = 8;  // steps in which a reply began anew
 
 std::shared_ptr<Engine> load(double max_step_ms, int parallel = 4) {
-  EngineOptions o;
-  o.backend = "cpu";
-  o.chunk_tokens = kChunk;
-  o.threads = 1;
-  o.context_tokens = 2048;
-  o.parallel = parallel;
+  EngineOptions o = cpu_options(parallel, kChunk, 2048, 1);
   o.max_step_ms = max_step_ms;
   return Engine::load(kTiny, o);
 }

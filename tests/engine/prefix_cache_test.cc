@@ -278,12 +278,7 @@ TEST(PrefixCache, AFolderThatCannotBeMadeIsAnErrorOfTheLoad) {
 // ------------------------------------------------------------------------------------------------ engine
 
 std::shared_ptr<Engine> load_engine(int64_t ram, const std::string& dir, int parallel = 1) {
-  EngineOptions o;
-  o.backend = "cpu";
-  o.threads = 2;
-  o.chunk_tokens = 64;
-  o.context_tokens = 640;
-  o.parallel = parallel;
+  EngineOptions o = cpu_options(parallel, 64, 640);
   o.cache_ram_bytes = ram;
   o.cache_dir = dir;
   return Engine::load(kTiny, o);

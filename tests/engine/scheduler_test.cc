@@ -16,12 +16,7 @@ namespace tessera::test {
 namespace {
 
 std::shared_ptr<Engine> load(int parallel, int chunk = 16, int max_queue = 100) {
-  EngineOptions o;
-  o.backend = "cpu";
-  o.chunk_tokens = chunk;
-  o.threads = 2;
-  o.context_tokens = 640;
-  o.parallel = parallel;
+  EngineOptions o = cpu_options(parallel, chunk, 640);
   o.max_queue = max_queue;
   return Engine::load(kTiny, o);
 }

@@ -16,13 +16,7 @@ namespace tessera::test {
 namespace {
 
 EngineOptions tiny_options(int chunk = 4, int parallel = 1) {
-  EngineOptions o;
-  o.backend = "cpu";
-  o.threads = 1;
-  o.chunk_tokens = chunk;
-  o.context_tokens = 256;
-  o.parallel = parallel;
-  return o;
+  return cpu_options(parallel, chunk, 256, 1);
 }
 
 std::vector<int32_t> random_prompt(std::mt19937& random, int least, int most) {

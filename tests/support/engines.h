@@ -27,6 +27,17 @@ inline GenerateOptions greedy(int tokens) {
   return o;
 }
 
+/// On the cpu backend, for so many replies at once.
+inline EngineOptions cpu_options(int parallel, int chunk_tokens, int context_tokens, int threads = 2) {
+  EngineOptions o;
+  o.backend = "cpu";
+  o.parallel = parallel;
+  o.chunk_tokens = chunk_tokens;
+  o.context_tokens = context_tokens;
+  o.threads = threads;
+  return o;
+}
+
 struct BackendCase {
   std::string backend, isa;
   int ranks = 1;        // > 1: a group of so many

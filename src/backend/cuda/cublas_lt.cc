@@ -2,12 +2,13 @@
 
 #if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
 #include <tuple>
+
+#include "backend/cuda/library.h"
 
 namespace tessera::cuda {
 namespace {
@@ -40,7 +41,7 @@ struct Plan {
 }  // namespace
 
 struct CublasLt::State {
-  void* library = nullptr;
+  Library library;
   cublasLtHandle_t handle = nullptr;
   std::map<Shape, Plan> plans;
 
@@ -58,23 +59,19 @@ struct CublasLt::State {
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = nullptr;
   decltype(&cublasLtMatmul) matmul = nullptr;
 
-  template <typename F>
-  bool find(F& f, const char* name) {
-    f = reinterpret_cast<F>(dlsym(library, name));
-    return f != nullptr;
-  }
-
   bool load() {
-    return find(create, "cublasLtCreate") && find(destroy, "cublasLtDestroy") &&
-           find(version, "cublasLtGetVersion") && find(desc_create, "cublasLtMatmulDescCreate") &&
-           find(desc_destroy, "cublasLtMatmulDescDestroy") &&
-           find(desc_set, "cublasLtMatmulDescSetAttribute") &&
-           find(layout_create, "cublasLtMatrixLayoutCreate") &&
-           find(layout_destroy, "cublasLtMatrixLayoutDestroy") &&
-           find(preference_create, "cublasLtMatmulPreferenceCreate") &&
-           find(preference_destroy, "cublasLtMatmulPreferenceDestroy") &&
-           find(preference_set, "cublasLtMatmulPreferenceSetAttribute") &&
-           find(heuristic, "cublasLtMatmulAlgoGetHeuristic") && find(matmul, "cublasLtMatmul");
+    return library.find(create, "cublasLtCreate") && library.find(destroy, "cublasLtDestroy") &&
+           library.find(version, "cublasLtGetVersion") &&
+           library.find(desc_create, "cublasLtMatmulDescCreate") &&
+           library.find(desc_destroy, "cublasLtMatmulDescDestroy") &&
+           library.find(desc_set, "cublasLtMatmulDescSetAttribute") &&
+           library.find(layout_create, "cublasLtMatrixLayoutCreate") &&
+           library.find(layout_destroy, "cublasLtMatrixLayoutDestroy") &&
+           library.find(preference_create, "cublasLtMatmulPreferenceCreate") &&
+           library.find(preference_destroy, "cublasLtMatmulPreferenceDestroy") &&
+           library.find(preference_set, "cublasLtMatmulPreferenceSetAttribute") &&
+           library.find(heuristic, "cublasLtMatmulAlgoGetHeuristic") &&
+           library.find(matmul, "cublasLtMatmul");
   }
 
   // In cuBLAS's column-major words: yᵀ [outputs × rows] = (wᵀ)ᵀ [outputs × stride] · xᵀ [stride × rows].
@@ -110,15 +107,12 @@ struct CublasLt::State {
 
 CublasLt::CublasLt() {
   auto state = std::make_unique<State>();
-  for (const char* name : kNames)
-    if (state->library == nullptr) state->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (state->library == nullptr) {
+  if (!state->library.open(kNames)) {
     words_ = fmt::format("no cuBLASLt ({} not found): long prompts are slower", kNames[0]);
     return;
   }
   if (!state->load() || state->create(&state->handle) != CUBLAS_STATUS_SUCCESS) {
     words_ = "cuBLASLt cannot be used: long prompts are slower";
-    dlclose(state->library);
     return;
   }
   const size_t v = state->version();  // 130002 or, before 12, 11xxxx
@@ -134,7 +128,6 @@ CublasLt::~CublasLt() {
     if (p.product) state_->desc_destroy(p.product);
   }
   state_->destroy(state_->handle);
-  // The library stays open: its own threads and atexit handlers may still run.
 }
 
 bool CublasLt::multiply(cudaStream_t stream, const void* w, int64_t outputs, int64_t stride, const void* x,

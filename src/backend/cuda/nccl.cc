@@ -3,8 +3,9 @@
 #include "base/error.h"
 
 #if __has_include(<nccl.h>)
-#include <dlfcn.h>
 #include <nccl.h>
+
+#include "backend/cuda/library.h"
 
 namespace tessera::cuda {
 namespace {
@@ -14,7 +15,7 @@ constexpr const char* kNames[] = {"libnccl.so.2", "libnccl.so", "/usr/local/cuda
 }  // namespace
 
 struct Nccl::State {
-  void* library = nullptr;
+  Library library;
   std::vector<int> devices;
   std::vector<ncclComm_t> members;
 
@@ -25,15 +26,10 @@ struct Nccl::State {
   decltype(&ncclCommAbort) abort = nullptr;
   decltype(&ncclAllReduce) all_reduce = nullptr;
 
-  template <typename F>
-  bool find(F& f, const char* name) {
-    f = reinterpret_cast<F>(dlsym(library, name));
-    return f != nullptr;
-  }
   bool load() {
-    return find(version, "ncclGetVersion") && find(words, "ncclGetErrorString") &&
-           find(init, "ncclCommInitAll") && find(destroy, "ncclCommDestroy") &&
-           find(abort, "ncclCommAbort") && find(all_reduce, "ncclAllReduce");
+    return library.find(version, "ncclGetVersion") && library.find(words, "ncclGetErrorString") &&
+           library.find(init, "ncclCommInitAll") && library.find(destroy, "ncclCommDestroy") &&
+           library.find(abort, "ncclCommAbort") && library.find(all_reduce, "ncclAllReduce");
   }
   void check(ncclResult_t result, const char* what) const {
     if (result == ncclSuccess) return;
@@ -47,9 +43,7 @@ struct Nccl::State {
 };
 
 Nccl::Nccl(const std::vector<int>& devices) : state_(std::make_unique<State>()) {
-  for (const char* name : kNames)
-    if (state_->library == nullptr) state_->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (state_->library == nullptr)
+  if (!state_->library.open(kNames))
     throw_error(ErrorKind::kDevice,
                 "GPUs: {} was not found in LD_LIBRARY_PATH, the system's folders or /usr/local/cuda/lib64; "
                 "several cards need NCCL 2: install it, name its folder in LD_LIBRARY_PATH (Python's "
