@@ -1,7 +1,9 @@
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { defineConfig } from 'vite';
 import { singlePage } from './build/single_page';
 
+/** What src/ui/examples.ts fetches, as far as it is there. */
+const examples = ['departures.png', 'digits.wav'].filter((name) => existsSync(`../examples/${name}`));
 const server = process.env['TESSERA_URL'] ?? 'http://127.0.0.1:8080';
 
 export default defineConfig({
@@ -29,7 +31,7 @@ export default defineConfig({
       name: 'example',
       buildStart: () => {
         mkdirSync('public/examples', { recursive: true });
-        copyFileSync('../examples/departures.png', 'public/examples/departures.png');
+        for (const name of examples) copyFileSync(`../examples/${name}`, `public/examples/${name}`);
       },
     },
     singlePage(),

@@ -16,6 +16,7 @@ const types: Record<string, string> = {
   css: 'text/css; charset=utf-8',
   woff2: 'font/woff2',
   png: 'image/png',
+  wav: 'audio/wav',
   txt: 'text/plain; charset=utf-8',
 };
 const squeezed = new Set(['html', 'js', 'css', 'txt']);

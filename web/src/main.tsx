@@ -13,6 +13,7 @@ import './styles/inspect.css';
 import './styles/tokens.css';
 import './styles/status.css';
 import { App } from './ui/app';
+import { watchCameras } from './ui/camera';
 import { watchRoute } from './ui/route';
 import { loadDraftSettings } from './ui/settings_panel';
 import { toast, watchDevice } from './ui/view';
@@ -20,6 +21,7 @@ import { toast, watchDevice } from './ui/view';
 watchDevice();
 loadDraftSettings();
 watchServer();
+watchCameras();
 render(<App />, document.getElementById('app') as HTMLElement);
 loadAll()
   .then(deleteOrphans)

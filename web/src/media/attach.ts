@@ -2,8 +2,9 @@ import { putMedia } from '../model/store';
 import type { Attachment, Budget } from '../model/types';
 import { strings } from '../strings';
 import { decodeSound } from './sound';
+import { readPictureFile } from './picture_file';
 import { encodeWav } from './wav';
-import { sampleRate, trainedSeconds } from './cost';
+import { longestSound, sampleRate, trainedSeconds } from './cost';
 
 /** What went wrong with a file, in words for the person. */
 export class AttachError extends Error {}
@@ -22,7 +23,7 @@ const soundAsIs = /^audio\/(wav|x-wav|wave|mpeg|mp3|flac|x-flac|ogg|opus|mp4|x-m
 const byExtension: Record<string, string> = {
   wav: 'audio/wav', mp3: 'audio/mpeg', flac: 'audio/flac', ogg: 'audio/ogg', opus: 'audio/ogg', m4a: 'audio/mp4',
   mp4: 'video/mp4', webm: 'video/webm', mov: 'video/quicktime', mkv: 'video/x-matroska',
-  png: 'image/png', jpg: 'image/jpeg', jpeg: 'image/jpeg', webp: 'image/webp', gif: 'image/gif', bmp: 'image/bmp',
+  svg: 'image/svg+xml', pdf: 'application/pdf', png: 'image/png', jpg: 'image/jpeg', jpeg: 'image/jpeg', webp: 'image/webp', gif: 'image/gif', bmp: 'image/bmp',
 };
 const maxTextBytes = 1 << 20;
 const maxPixels = 100_000_000;
@@ -53,17 +54,16 @@ export async function attach(file: File, conversation: string, budget: Budget, l
     if (!limits.video) throw new AttachError(strings.media.noVideo);
     return video(file, name, mime, conversation, limits.audio);
   }
+  if (mime === 'application/pdf') throw new AttachError(strings.media.pdf(name));
   return textFile(file, name);
 }
 
 async function image(file: Blob, name: string, mime: string, conversation: string, budget: Budget): Promise<Attachment> {
-  let bitmap: ImageBitmap;
-  try {
-    bitmap = await createImageBitmap(file);
-  } catch {
+  const { blob: stored, orientation } = await readPictureFile(file);
+  const bitmap = await (mime === 'image/svg+xml' ? drawing(file) : createImageBitmap(stored)).catch(() => {
     throw new AttachError(strings.media.notAnImage(name));
-  }
-  const { width, height } = bitmap;
+  });
+  const [width, height] = orientation >= 5 ? [bitmap.height, bitmap.width] : [bitmap.width, bitmap.height];
   if (width * height > maxPixels) throw new AttachError(strings.media.tooManyPixels(name, width, height));
   let blob = file;
   if (!sentAsIs.test(mime)) {
@@ -75,6 +75,26 @@ async function image(file: Blob, name: string, mime: string, conversation: strin
   bitmap.close();
   const media = await putMedia(conversation, blob);
   return { kind: 'image', media, name, mime, bytes: blob.size, width, height, budget };
+}
+
+/** Lines have no pixels: at least 1,024 on the longer side. */
+async function drawing(file: Blob): Promise<ImageBitmap> {
+  const picture = new Image();
+  picture.src = URL.createObjectURL(file);
+  try {
+    await picture.decode();
+    const [width, height] = [picture.naturalWidth || 1024, picture.naturalHeight || 1024];
+    const scale = Math.max(1, 1024 / Math.max(width, height));
+    const canvas = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
+    const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
+    // What is not drawn on is paper: most drawings are dark, and alpha is dropped.
+    context.fillStyle = '#fff';
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    return canvas.transferToImageBitmap();
+  } finally {
+    URL.revokeObjectURL(picture.src);
+  }
 }
 
 async function audio(file: Blob, name: string, mime: string, conversation: string): Promise<Attachment> {
@@ -94,8 +114,6 @@ async function audio(file: Blob, name: string, mime: string, conversation: strin
   return { kind: 'audio', media: await putMedia(conversation, blob), name, mime, bytes: blob.size, seconds };
 }
 
-/** Longer sound is refused by the server (--max-audio-s). */
-const longestSound = 600;
 
 async function hasSound(file: Blob): Promise<boolean> {
   return decodeSound(await file.arrayBuffer()).then((samples) => samples.length > 0, () => false);

@@ -6,6 +6,8 @@ export const sampleRate = 16000;
 export const frameSamples = 640;
 /** The longest sound that the model was trained on. */
 export const trainedSeconds = 30;
+/** What a server takes unless told otherwise (--max-audio-s). */
+export const longestSound = 600;
 export const videoFrames = 32;
 const videoBudget = 70;
 const markers = 2; // begin and end

@@ -1,4 +1,5 @@
 import type { Budget } from '../model/types';
+import { readPictureFile, turnUpright } from './picture_file';
 import ResizeWorker from './resize_worker?worker';
 import { straightPixels } from './straight_pixels';
 import { targetSize, type TargetSize } from './target_size';
@@ -10,11 +11,14 @@ export interface ModelView {
 }
 
 /** The picture as the model gets it. The resize is the reference's; the decoder is the browser's. */
-export async function modelView(blob: Blob, budget: Budget): Promise<ModelView> {
+export async function modelView(file: Blob, budget: Budget): Promise<ModelView> {
+  const { blob, orientation, ground } = await readPictureFile(file);
   // Colours as they are in the file: the reference converts none. Alpha is dropped, so it must not be multiplied in.
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
-  const { width, height } = bitmap;
-  const rgba = straightPixels(bitmap);
+  const stored = straightPixels(bitmap);
+  if (ground) for (let i = 0; i < stored.length; i += 4) if (stored[i + 3] === 0) stored.set(ground, i);
+  const rgba = turnUpright(stored, bitmap.width, bitmap.height, orientation);
+  const [width, height] = orientation >= 5 ? [bitmap.height, bitmap.width] : [bitmap.width, bitmap.height];
   bitmap.close();
   const size = targetSize(width, height, budget);
   const worker = new ResizeWorker();

@@ -5,7 +5,7 @@ import { checkServer, link, server } from '../net/server';
 import { strings } from '../strings';
 import { LiveReply } from './live';
 import * as state from './state';
-import { getMedia, newId, putMessage } from './store';
+import { adoptMedia, getMedia, newId, putMessage } from './store';
 import { cleanTitle, titleFromText, titlePrompt } from './title';
 import { runTool, toolDeclarations } from './tools';
 import { pathTo, stepBranch, subtree } from './tree';
@@ -14,6 +14,8 @@ import type { Attachment, Conversation, Message } from './types';
 /** Replies on their way, by conversation: one can be read while another is written. */
 export const lives = signal<ReadonlyMap<string, LiveReply>>(new Map());
 export const currentLive = computed(() => lives.value.get(state.currentId.value ?? '') ?? null);
+/** A reply is on its way in the conversation that is shown. */
+export const busy = computed(() => currentLive.value !== null);
 
 const isLive = (message: string) => [...lives.value.values()].some((live) => live.message.id === message);
 export const open = (id: string | null) => state.openConversation(id, isLive);
@@ -34,6 +36,7 @@ async function show(conversation: Conversation, message: Message): Promise<void>
 export async function send(text: string, attachments: Attachment[]): Promise<void> {
   const conversation = state.current.value ?? (await state.createConversation(titleFromText(text, attachments)));
   const parent = state.path.value.at(-1)?.id ?? null;
+  await adoptMedia(conversation.id, attachments.flatMap((a) => (a.kind === 'text' ? [] : [a.media])));
   await show(conversation, newMessage(conversation.id, parent, 'user', { text, attachments }));
   await answer(conversation.id);
 }
@@ -88,6 +91,8 @@ async function reply(conversation: Conversation, message: Message, continued: bo
   lives.value = new Map(lives.value).set(conversation.id, live);
   await show(conversation, message);
   const before = pathTo(state.messages.value, message.parent);
+  // Base64 makes four bytes of three.
+  live.sending.value = before.flatMap((m) => m.attachments).reduce((sum, a) => sum + (a.kind === 'text' ? 0 : a.bytes * 1.34), 0);
   let rounds = message.rounds ?? [];
   const end = (fields: Partial<Message>): Message => ({ ...live.snapshot(), ...(rounds.length ? { rounds } : {}), ...fields });
   // To the store alone: what is on screen comes from the live reply.
@@ -100,7 +105,7 @@ async function reply(conversation: Conversation, message: Message, continued: bo
       // After a tool's result the model speaks next; an empty assistant message would end its turn.
       if (rounds.length && !continued && list.at(-1)?.['role'] === 'assistant') list.pop();
       const body = requestBody(list, conversation.settings, { model: server.value?.model ?? '', tools: toolDeclarations, goOn: continued });
-      await streamChat(body, live.controller.signal, (event) => live.take(event));
+      await streamChat(body, live.controller.signal, (event) => live.take(event), () => (live.sending.value = 0));
       const calls = live.calls.filter(Boolean);
       if (!calls.length || round === maxRounds) break;
       const said = live.snapshot();

@@ -13,6 +13,8 @@ export class LiveReply {
   /** Prompt tokens read and all of them, while it is read. */
   readonly progress = signal<{ done: number; total: number; cached: number } | null>(null);
   readonly stats = signal<ReplyStats>(emptyStats);
+  /** Bytes of files on their way to the server; 0 when it has them. */
+  readonly sending = signal(0);
   calls: ToolCall[] = [];
   finish = '';
   warning = '';

@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals';
 import * as store from './store';
-import { shownPath, type Messages } from './tree';
+import { branchPlaces, shownPath, type Messages } from './tree';
 import { defaultSettings, type Conversation, type Message } from './types';
 
 /** What is on screen. The store has the same on disk; every change goes to both. */
@@ -15,6 +15,7 @@ export const draftId = signal(store.newId());
 
 export const current = computed(() => conversations.value.find((c) => c.id === currentId.value) ?? null);
 export const path = computed(() => shownPath(messages.value, current.value?.chosen ?? {}));
+export const places = computed(() => branchPlaces(messages.value));
 export const settings = computed(() => current.value?.settings ?? draftSettings.value);
 
 export async function loadAll(): Promise<void> {

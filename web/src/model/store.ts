@@ -59,6 +59,15 @@ export async function putMedia(conversation: string, blob: Blob): Promise<string
   await (await database()).put('media', { id, conversation, blob, created: Date.now() });
   return id;
 }
+/** A draft may be sent in another conversation than the one where its files were added; they go when that one goes. */
+export async function adoptMedia(conversation: string, ids: string[]): Promise<void> {
+  const transaction = (await database()).transaction('media', 'readwrite');
+  for (const id of ids) {
+    const record = await transaction.store.get(id);
+    if (record && record.conversation !== conversation) await transaction.store.put({ ...record, conversation });
+  }
+  await transaction.done;
+}
 export async function getMedia(id: string): Promise<Blob | undefined> {
   return (await (await database()).get('media', id))?.blob;
 }

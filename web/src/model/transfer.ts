@@ -1,4 +1,5 @@
 import { fromBase64, toBase64 } from '../media/base64';
+import { strings } from '../strings';
 import { getMedia, messagesOf, newId, putWhole } from './store';
 import { defaultSettings, type Conversation, type Message } from './types';
 
@@ -23,6 +24,7 @@ export async function exportConversations(conversations: Conversation[]): Promis
   return file;
 }
 
+const kinds = new Set(['image', 'audio', 'video', 'text']);
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Throws Error with the place and the reason. What it returns has the fields that the page relies on. */
@@ -31,43 +33,52 @@ export function parseExport(json: string): ExportFile {
   try {
     value = JSON.parse(json);
   } catch (error) {
-    throw new Error(`This file is not JSON (${(error as Error).message}).`);
+    throw new Error(strings.errors.importJson((error as Error).message));
   }
   if (!isRecord(value) || value['tessera'] !== 1 || !Array.isArray(value['conversations'])) {
-    throw new Error('This JSON is not an export of Tessera: it has no "tessera": 1 and "conversations".');
+    throw new Error(strings.errors.importKind);
   }
   for (const [i, entry] of value['conversations'].entries()) {
     const conversation = isRecord(entry) ? entry['conversation'] : undefined;
     const messages = isRecord(entry) ? entry['messages'] : undefined;
     if (!isRecord(conversation) || typeof conversation['title'] !== 'string' || !Array.isArray(messages)) {
-      throw new Error(`Conversation ${i + 1} in this file is damaged: title or messages are missing.`);
+      throw new Error(strings.errors.importChat(i + 1));
     }
     for (const [j, message] of messages.entries()) {
       const sound =
         isRecord(message) && typeof message['id'] === 'string' && typeof message['text'] === 'string' &&
-        (message['role'] === 'user' || message['role'] === 'assistant') && Array.isArray(message['attachments']) &&
+        (message['role'] === 'user' || message['role'] === 'assistant') && Array.isArray(message['attachments']) && message['attachments'].every((a) => isRecord(a) && kinds.has(a['kind'] as string)) &&
         (message['parent'] === null || typeof message['parent'] === 'string');
-      if (!sound) throw new Error(`Message ${j + 1} of conversation ${i + 1} ("${conversation['title']}") is damaged.`);
+      if (!sound) throw new Error(strings.errors.importMessage(j + 1, i + 1, conversation['title']));
     }
   }
   return value as unknown as ExportFile;
 }
 
+function bytesOf(base64: string, place: number, title: string): Uint8Array<ArrayBuffer> {
+  try {
+    return fromBase64(base64);
+  } catch {
+    throw new Error(strings.errors.importMedia(place + 1, title));
+  }
+}
+
 /** Imported conversations get new ids: importing twice gives two, and nothing is overwritten. */
 export async function importConversations(file: ExportFile, now = Date.now()): Promise<Conversation[]> {
   const added: Conversation[] = [];
-  for (const entry of file.conversations) {
+  for (const [i, entry] of file.conversations.entries()) {
     const id = newId();
     const renamed = new Map<string, string>();
     const fresh = (old: string) => renamed.get(old) ?? (renamed.set(old, newId()), renamed.get(old) as string);
     const media = Object.entries(entry.media ?? {}).map(([key, { mime, data }]) => ({
       id: fresh(key),
       conversation: id,
-      blob: new Blob([fromBase64(data)], { type: mime }),
+      blob: new Blob([bytesOf(data, i, entry.conversation.title)], { type: mime }),
       created: now,
     }));
-    const messages = entry.messages.map((m) => ({
+    const messages = entry.messages.map((m, place) => ({
       ...m,
+      created: Number.isFinite(m.created) ? m.created : place,
       id: fresh(m.id),
       conversation: id,
       parent: m.parent === null ? null : fresh(m.parent),

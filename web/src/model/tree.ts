@@ -2,24 +2,41 @@ import type { Conversation, Message } from './types';
 
 export type Messages = ReadonlyMap<string, Message>;
 
+const oldestFirst = (a: Message, b: Message) => a.created - b.created || (a.id < b.id ? -1 : 1);
+
+/** Key '': the first messages. */
+function byParent(messages: Messages): Map<string, Message[]> {
+  const found = new Map<string, Message[]>();
+  for (const message of messages.values()) {
+    const key = message.parent ?? '';
+    const list = found.get(key);
+    if (list) list.push(message);
+    else found.set(key, [message]);
+  }
+  return found;
+}
+
 /** Branches at one place, oldest first. */
 export function siblings(messages: Messages, parent: string | null): Message[] {
-  return [...messages.values()].filter((m) => m.parent === parent).sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1));
+  return [...messages.values()].filter((m) => m.parent === parent).sort(oldestFirst);
+}
+
+/** Of each message that is not alone in its place: which branch it is, from 0, and of how many. */
+export function branchPlaces(messages: Messages): Map<string, { at: number; of: number }> {
+  const places = new Map<string, { at: number; of: number }>();
+  for (const branches of byParent(messages).values()) {
+    if (branches.length > 1) branches.sort(oldestFirst).forEach((m, at) => places.set(m.id, { at, of: branches.length }));
+  }
+  return places;
 }
 
 /** The messages that are shown, first to last: at each place the chosen branch, else the newest. */
 export function shownPath(messages: Messages, chosen: Conversation['chosen']): Message[] {
-  const byParent = new Map<string, Message[]>();
-  for (const message of messages.values()) {
-    const key = message.parent ?? '';
-    const list = byParent.get(key);
-    if (list) list.push(message);
-    else byParent.set(key, [message]);
-  }
+  const all = byParent(messages);
   const path: Message[] = [];
   const seen = new Set<string>();
   for (let at = ''; ; ) {
-    const branches = byParent.get(at);
+    const branches = all.get(at);
     if (!branches) return path;
     const newest = branches.reduce((a, b) => (b.created >= a.created ? b : a));
     const next = branches.find((m) => m.id === chosen[at]) ?? newest;

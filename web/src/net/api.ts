@@ -67,8 +67,9 @@ export const postJson = async <T>(path: string, body: unknown, signal?: AbortSig
  * Streams a chat completion. Throws ServerError(0) when the connection ends before the reply does, AbortError
  * when `signal` says so. Errors in the stream are ServerError(500).
  */
-export async function streamChat(body: object, signal: AbortSignal, onEvent: (event: StreamEvent) => void): Promise<void> {
+export async function streamChat(body: object, signal: AbortSignal, onEvent: (event: StreamEvent) => void, onOpen: () => void): Promise<void> {
   const response = await post('v1/chat/completions', body, signal);
+  onOpen();
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   if (!reader) throw new ServerError(0, strings.errors.connectionLost);
   const parser = new SseParser();

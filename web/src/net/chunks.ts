@@ -1,4 +1,5 @@
 import type { Token, TokenChoice } from '../model/types';
+import { strings } from '../strings';
 
 export interface Timings {
   promptTokens?: number;
@@ -50,11 +51,11 @@ export function chunkEvents(data: string): StreamEvent[] {
   try {
     json = object(JSON.parse(data));
   } catch {
-    return [{ kind: 'error', message: `The server sent something that is not JSON: ${data.slice(0, 80)}` }];
+    return [{ kind: 'error', message: strings.errors.notJson(data.slice(0, 80)) }];
   }
   if (json['error']) {
     const error = json['error'];
-    return [{ kind: 'error', message: text(object(error)['message']) || text(error) || 'The server reported an error.' }];
+    return [{ kind: 'error', message: text(object(error)['message']) || text(error) || strings.errors.reported }];
   }
   const events: StreamEvent[] = [];
   const progress = object(json['prompt_progress']);
@@ -95,9 +96,11 @@ export function chunkEvents(data: string): StreamEvent[] {
   }
   if (json['timings']) {
     const t = object(json['timings']);
+    const fresh = number(t['prompt_n']);
     events.push({
       kind: 'timings',
       timings: present({
+        promptTokens: fresh === undefined ? undefined : fresh + (number(t['cache_n']) ?? 0),
         cachedTokens: number(t['cache_n']),
         promptPerSecond: number(t['prompt_per_second']),
         replyTokens: number(t['predicted_n']),

@@ -13,8 +13,12 @@ export interface ServerInfo {
   video: boolean;
   version: string;
   backend: string;
-  /** Bytes that a request may have; 0: not known. */
+  /** Bytes that a request may have; 0: not known, as below. */
   maxBody: number;
+  slots: number;
+  weightBytes: number;
+  /** Of all slots. */
+  kvBytes: number;
 }
 export type Link = 'connecting' | 'ok' | 'loading' | 'gone' | 'key';
 
@@ -32,6 +36,9 @@ interface Props {
   build_info?: string;
   backend?: string;
   max_body_bytes?: number;
+  total_slots?: number;
+  weight_bytes?: number;
+  kv_bytes?: number;
 }
 
 export function describe(models: Models, props: Props): ServerInfo {
@@ -49,15 +56,18 @@ export function describe(models: Models, props: Props): ServerInfo {
     version: props.build_info ?? '',
     backend: props.backend ?? '',
     maxBody: props.max_body_bytes ?? 0,
+    slots: props.total_slots ?? 0,
+    weightBytes: props.weight_bytes ?? 0,
+    kvBytes: props.kv_bytes ?? 0,
   };
 }
 
-/** Says how the server is; reads what it is after every silence. */
-export async function checkServer(): Promise<void> {
+/** Says how the server is; reads what it is after every silence. whole: reads it in any case, which also tries the key. */
+export async function checkServer(whole = false): Promise<void> {
   const was = link.value;
   try {
     await getJson('health');
-    if (was !== 'ok' || !server.value) {
+    if (whole || was !== 'ok' || !server.value) {
       const [models, props] = await Promise.all([getJson<Models>('v1/models'), getJson<Props>('props').catch((): Props => ({}))]);
       server.value = describe(models, props);
       if (was === 'gone') returns.value++;
@@ -85,10 +95,12 @@ export function watchServer(): void {
   void look();
   window.addEventListener('online', look);
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && void look());
-  apiKey.subscribe(() => {
-    if (link.value === 'key') link.value = 'connecting';
-    void look();
+  let key = apiKey.value;
+  apiKey.subscribe((now) => {
+    if (now !== key) void checkServer(true);
+    key = now;
   });
+  keyRefused.subscribe((refused) => refused && (link.value = 'key'));
   // A failed request knows before the next look does.
   link.subscribe((now) => {
     if (now === 'gone') {

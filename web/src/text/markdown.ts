@@ -15,6 +15,14 @@ md.renderer.rules['link_open'] = (tokens, i, options, _env, self) => {
   tokens[i]?.attrSet('rel', 'noopener noreferrer nofollow');
   return self.renderToken(tokens, i, options);
 };
+// "- [x] done": a list of things to do.
+md.core.ruler.after('inline', 'tasks', ({ tokens }) => {
+  tokens.forEach((token, i) => {
+    const first = token.children?.[0];
+    if (first?.type !== 'text' || tokens[i - 2]?.type !== 'list_item_open') return;
+    first.content = first.content.replace(/^\[( |x|X)\] /, (_all, mark: string) => (mark === ' ' ? '☐ ' : '☑ '));
+  });
+});
 type Env = NonNullable<Parameters<typeof md.parse>[1]>;
 
 const codeBlock = (text: string, language: string) => {

@@ -9,6 +9,7 @@ import { addFiles } from './draft';
 import { IconButton } from './icons';
 import { Inspector } from './inspector';
 import { KeyDialog } from './key_dialog';
+import { MemoryCard } from './memory';
 import { go, goStatus } from './route';
 import { SettingsPanel } from './settings_panel';
 import { Sidebar } from './sidebar';
@@ -16,7 +17,7 @@ import { ContextGauge } from './stats';
 import { StatusPage } from './status_page';
 import { Thread } from './thread';
 import { TokenView } from './token_view';
-import { inspected, narrow, page, pickFiles, settingsOpen, sidebarOpen, toast, toasts, tokensOf } from './view';
+import { device, dismiss, inspected, memoryOpen, narrow, page, pickFiles, settingsOpen, sidebarOpen, toast, toasts, tokensOf } from './view';
 import { acceptedFiles } from '../media/attach';
 
 function LinkBanner() {
@@ -31,6 +32,7 @@ function LinkBanner() {
 
 function Header() {
   const title = page.value === 'status' ? strings.status.title : current.value?.title;
+  useEffect(() => void (document.title = title ? `${title} – ${strings.product}` : strings.product), [title]);
   return (
     <header class="top">
       {!sidebarOpen.value && <IconButton icon="menu" label={strings.menu} expanded={false} onClick={() => (sidebarOpen.value = true)} />}
@@ -38,8 +40,9 @@ function Header() {
       <h1 class="title">{title ?? strings.product}</h1>
       <span class="spacer" />
       {page.value === 'chat' && <ContextGauge />}
+      {page.value === 'chat' && memoryOpen.value && <MemoryCard />}
       {server.value && (
-        <button type="button" class="model-name" title={strings.status.open} onClick={goStatus}>
+        <button type="button" class="model-name" aria-label={`${strings.status.open}: ${server.value.model}`} title={strings.status.open} onClick={goStatus}>
           <span class={`link-dot ${link.value}`} />
           <span class="name">{server.value.model}</span>
         </button>
@@ -54,7 +57,7 @@ function useShortcuts(): void {
     const onKey = (event: KeyboardEvent) => {
       const command = event.ctrlKey || event.metaKey;
       const key = event.key.toLowerCase();
-      if (event.key === 'Escape' && !document.querySelector('dialog[open]') && currentLive.value) stop();
+      if (event.key === 'Escape' && !document.querySelector('dialog[open]') && (device.value || currentLive.value)) device.value ? (device.value = null) : stop();
       else if (!command) return;
       else if (event.shiftKey && key === 'o') go(null), focusComposer();
       else if (key === 'k') (sidebarOpen.value = true), setTimeout(() => document.getElementById('search')?.focus());
@@ -75,9 +78,11 @@ export function App() {
   if (link.value === 'key') return <KeyDialog />;
   return (
     <div class={`app ${sidebarOpen.value ? 'with-sidebar' : ''}`}>
-      <a class="skip" href="#composer-text" onClick={(event) => (event.preventDefault(), focusComposer())}>
-        {strings.skipToChat}
-      </a>
+      {page.value === 'chat' && (
+        <a class="skip" href="#composer-text" onClick={(event) => (event.preventDefault(), focusComposer())}>
+          {strings.skipToChat}
+        </a>
+      )}
       {sidebarOpen.value && <Sidebar />}
       {sidebarOpen.value && narrow.value && <div class="veil" onClick={() => (sidebarOpen.value = false)} />}
       <div class="main">
@@ -100,6 +105,7 @@ export function App() {
         {toasts.value.map((one) => (
           <p key={one.id} class={`toast ${one.bad ? 'bad' : ''}`}>
             {one.text}
+            {one.bad && <IconButton icon="close" label={strings.dismiss} onClick={() => dismiss(one.id)} />}
           </p>
         ))}
       </div>

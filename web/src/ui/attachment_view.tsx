@@ -1,4 +1,4 @@
-import { attachmentTokens, trainedSeconds } from '../media/cost';
+import { attachmentTokens, longestSound, trainedSeconds } from '../media/cost';
 import { budgets, type Attachment, type Budget } from '../model/types';
 import { strings } from '../strings';
 import { Icon, IconButton } from './icons';
@@ -85,7 +85,9 @@ export function AttachmentView(props: { attachment: Attachment; onRemove?: () =>
         )}
         {props.onRemove && <IconButton icon="close" label={t.remove(attachment.name)} onClick={props.onRemove} />}
       </figcaption>
-      {attachment.kind === 'audio' && attachment.seconds > trainedSeconds && props.onRemove && <p class="warn">{t.longSound(attachment.seconds)}</p>}
+      {attachment.kind === 'audio' && attachment.seconds > trainedSeconds && props.onRemove && (
+        <p class="warn">{attachment.seconds > longestSound ? t.veryLongSound(attachment.seconds) : t.longSound(attachment.seconds)}</p>
+      )}
     </figure>
   );
 }

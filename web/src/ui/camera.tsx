@@ -1,8 +1,22 @@
+import { signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { strings } from '../strings';
 import { Dialog } from './dialog';
 import { deviceProblem } from './recorder';
-import { toast } from './view';
+import { toast, touch } from './view';
+
+/** How a photo is taken here: in the page, by the phone's own camera (pages without https have no other), or not at all. */
+export const photoBy = signal<'page' | 'phone' | null>(null);
+export function watchCameras(): void {
+  const devices = navigator.mediaDevices;
+  if (!devices) return void (photoBy.value = touch ? 'phone' : null);
+  const look = async () => {
+    const list = await devices.enumerateDevices().catch(() => []);
+    photoBy.value = list.some((d) => d.kind === 'videoinput') ? 'page' : null;
+  };
+  devices.addEventListener('devicechange', () => void look());
+  void look();
+}
 
 /** One photo. Phones offer the camera at the back first. */
 export function Camera({ onDone }: { onDone: (file: File | null) => void }) {

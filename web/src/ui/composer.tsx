@@ -6,12 +6,13 @@ import { currentId, settings } from '../model/state';
 import { link, server } from '../net/server';
 import { strings } from '../strings';
 import { AttachmentView } from './attachment_view';
-import { Camera } from './camera';
+import { Camera, photoBy } from './camera';
 import { addFiles, draftAttachments, draftText, readingFiles, removeDraft, sendDraft, setBudget, setSound } from './draft';
 import { IconButton } from './icons';
 import { Recorder } from './recorder';
 import { applySettings } from './settings_panel';
-import { pickFiles } from './view';
+import { roomLeft } from './stats';
+import { device, pickFiles, touch } from './view';
 
 const t = strings.composer;
 
@@ -51,7 +52,6 @@ function editLast(): void {
 
 export function Composer() {
   const area = useRef<HTMLTextAreaElement>(null);
-  const [device, setDevice] = useState<'camera' | 'microphone' | null>(null);
   const dropping = useDrop();
   const text = draftText.value;
   const attachments = draftAttachments.value;
@@ -68,6 +68,8 @@ export function Composer() {
     if (matchMedia('(pointer: fine)').matches) area.current?.focus();
   }, [currentId.value]);
 
+  const close = (file: File | null) => ((device.value = null), file && void addFiles([file]));
+  const photo = () => (photoBy.value === 'phone' ? pickFiles('image/*', false, true).then(addFiles) : (device.value = 'camera'));
   const submit = () => {
     if (ready && !live) void sendDraft();
   };
@@ -78,6 +80,10 @@ export function Composer() {
     } else if (event.key === 'ArrowUp' && !text) {
       event.preventDefault();
       editLast();
+    } else if ((event.key === 'PageUp' || event.key === 'PageDown') && !text.includes('\n')) {
+      // The box has the focus most of the time, and nothing to scroll.
+      const thread = document.querySelector('.thread');
+      thread?.scrollBy({ top: thread.clientHeight * (event.key === 'PageUp' ? -0.85 : 0.85) });
     }
   };
   const onPaste = (event: ClipboardEvent) => {
@@ -88,8 +94,10 @@ export function Composer() {
   };
   const total = attachments.reduce((sum, a) => sum + attachmentTokens(a), 0);
   const vision = server.value?.vision ?? true;
+  const room = roomLeft.value;
+  const placeholders = touch ? [t.placeholderTouch, t.placeholderSmallTouch] : [t.placeholder, t.placeholderSmall];
   return (
-    <div class="composer-wrap">
+    <section class="composer-wrap" aria-label={t.region}>
       {dropping && <div class="drop-veil">{t.drop}</div>}
       <form class="composer" onSubmit={(event) => (event.preventDefault(), submit())}>
         {(attachments.length > 0 || readingFiles.value > 0) && (
@@ -98,17 +106,23 @@ export function Composer() {
               <AttachmentView key={i} attachment={a} onRemove={() => removeDraft(i)} onBudget={(b) => setBudget(i, b)} onSound={(on) => setSound(i, on)} />
             ))}
             {readingFiles.value > 0 && <span class="hint shimmer">{t.reading}</span>}
-            {attachments.length > 1 && <p class="hint total">{t.total(total)}</p>}
+            {total > room ? (
+              <p class="warn total" role="status">
+                {t.tooMuch(total, room)}
+              </p>
+            ) : (
+              attachments.length > 1 && <p class="hint total">{t.total(total)}</p>
+            )}
           </div>
         )}
-        {device === 'microphone' && <Recorder onDone={(file) => (setDevice(null), file && void addFiles([file]))} />}
-        {device === 'camera' && <Camera onDone={(file) => (setDevice(null), file && void addFiles([file]))} />}
+        {device.value === 'microphone' && <Recorder onDone={close} />}
+        {device.value === 'camera' && <Camera onDone={close} />}
         <textarea
           id="composer-text"
           ref={area}
           rows={1}
           aria-label={t.label}
-          placeholder={server.value?.small ? t.placeholderSmall : t.placeholder}
+          placeholder={placeholders[server.value?.small ? 1 : 0]}
           value={text}
           onInput={(event) => (draftText.value = event.currentTarget.value)}
           onKeyDown={onKeyDown}
@@ -116,9 +130,9 @@ export function Composer() {
         />
         <div class="composer-row">
           <IconButton icon="clip" label={t.attach} onClick={() => pickFiles(acceptedFiles, true).then(addFiles)} />
-          {vision && <IconButton icon="camera" label={t.camera} onClick={() => setDevice('camera')} />}
+          {vision && photoBy.value && <IconButton icon="camera" label={t.camera} onClick={photo} />}
           {(server.value?.audio ?? true) && (
-            <IconButton icon="mic" label={t.microphone} pressed={device === 'microphone'} onClick={() => setDevice(device ? null : 'microphone')} />
+            <IconButton icon="mic" label={t.microphone} pressed={device.value === 'microphone'} onClick={() => (device.value = device.value ? null : 'microphone')} />
           )}
           {!server.value?.small && (
             <button
@@ -133,13 +147,13 @@ export function Composer() {
           )}
           <span class="spacer" />
           {live ? (
-            <IconButton icon="close" class="send" label={t.stop} onClick={() => stop()} />
+            <IconButton icon="stop" class="send" label={t.stop} onClick={() => stop()} />
           ) : (
             <IconButton icon="send" class="send" label={t.send} disabled={!ready || link.value === 'key'} onClick={submit} />
           )}
         </div>
       </form>
       <p class="composer-hint">{t.hint}</p>
-    </div>
+    </section>
   );
 }

@@ -44,10 +44,10 @@ export function QuestionDialog() {
     <Dialog title={asked.title} onClose={close} class="small">
       <p>{asked.text}</p>
       <div class="dialog-actions">
-        <button type="button" class="button" onClick={close}>
+        <button type="button" class="button" autofocus onClick={close}>
           {strings.cancel}
         </button>
-        <button type="button" class="button danger" autofocus onClick={() => (close(), void asked.act())}>
+        <button type="button" class="button danger" onClick={() => (close(), void asked.act())}>
           {asked.yes}
         </button>
       </div>

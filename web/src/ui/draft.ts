@@ -8,7 +8,10 @@ import { strings } from '../strings';
 import { toast } from './view';
 
 /** What is being written, before it is sent. */
-export const draftText = signal('');
+const textName = 'tessera.draft';
+export const draftText = signal(sessionStorage.getItem(textName) ?? '');
+// A reload keeps it.
+draftText.subscribe((text) => (text ? sessionStorage.setItem(textName, text) : sessionStorage.removeItem(textName)));
 export const draftAttachments = signal<Attachment[]>([]);
 export const readingFiles = signal(0);
 

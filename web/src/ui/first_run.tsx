@@ -1,56 +1,19 @@
 import { useState } from 'preact/hooks';
-import { server } from '../net/server';
+import { link, server, type ServerInfo } from '../net/server';
 import { strings } from '../strings';
-import { addFiles, draftText, sendDraft } from './draft';
 import { focusComposer } from './composer';
-import { Icon, type IconName } from './icons';
-import { copyText, pickFiles, toast } from './view';
+import { bigExamples, drawnWords, sendWith, shownExamples, smallExamples, tryExample, type Example } from './examples';
+import { Icon } from './icons';
+import { copyText, toast } from './view';
 
 const t = strings.first;
 
-async function sendWith(file: File, text: string): Promise<void> {
-  await addFiles([file]);
-  draftText.value = text;
-  await sendDraft();
-}
-
-async function exampleBoard(): Promise<void> {
-  const response = await fetch(new URL('examples/departures.png', document.baseURI)).catch(() => null);
-  if (!response?.ok) return toast(strings.errors.unreachable, true);
-  await sendWith(new File([await response.blob()], 'departures.png', { type: 'image/png' }), t.boardPrompt);
-}
-
-/** Large dark letters on light ground, 4:3: what the small model was trained to read. */
-async function drawn(words: string): Promise<File> {
-  const canvas = new OffscreenCanvas(960, 720);
-  const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
-  context.fillStyle = '#f3efe6';
-  context.fillRect(0, 0, 960, 720);
-  context.fillStyle = '#23324a';
-  const lines = wrap(words, 20).slice(0, 5);
-  const size = Math.min(96, 1500 / Math.max(8, ...lines.map((l) => l.length)));
-  context.font = `600 ${size}px "DejaVu Sans", Verdana, sans-serif`;
-  context.textBaseline = 'middle';
-  lines.forEach((line, i) => context.fillText(line, 70, 360 + (i - (lines.length - 1) / 2) * size * 1.5));
-  return new File([await canvas.convertToBlob({ type: 'image/png' })], 'words.png', { type: 'image/png' });
-}
-
-export function wrap(words: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of words.trim().split(/\s+/).filter(Boolean)) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
-
-function Card(props: { icon: IconName; title: string; text: string; onClick: () => unknown }) {
+function Card({ example }: { example: Example }) {
   return (
-    <button type="button" class="card" onClick={() => void props.onClick()}>
-      <Icon name={props.icon} />
-      <strong>{props.title}</strong>
-      <span>{props.text}</span>
+    <button type="button" class="card" onClick={() => void tryExample(example)}>
+      <Icon name={example.icon} />
+      <strong>{example.words.title}</strong>
+      <span>{example.words.text}</span>
     </button>
   );
 }
@@ -58,7 +21,7 @@ function Card(props: { icon: IconName; title: string; text: string; onClick: () 
 function WriteCard() {
   const [words, setWords] = useState(t.writeSample);
   return (
-    <form class="card write" onSubmit={(event) => (event.preventDefault(), void drawn(words).then((file) => sendWith(file, t.writePrompt)))}>
+    <form class="card write" onSubmit={(event) => (event.preventDefault(), void drawnWords(words).then((file) => sendWith([file], t.writePrompt)))}>
       <Icon name="pen" />
       <strong>{t.write}</strong>
       <span>{t.writeText}</span>
@@ -72,51 +35,67 @@ function WriteCard() {
   );
 }
 
-const millions = (n: number) => (n >= 1e9 ? `${(n / 1e9).toFixed(1)} billion` : `${(n / 1e6).toFixed(0)} million`);
+function Command({ text }: { text: string }) {
+  return (
+    <div class="command">
+      <code tabindex={0}>{text}</code>
+      <button type="button" class="button quiet" onClick={() => void copyText(text).then((done) => done && toast(strings.message.copied))}>
+        {strings.message.copy}
+      </button>
+    </div>
+  );
+}
 
-function Small({ parameters }: { parameters: number }) {
+function Small({ info }: { info: ServerInfo }) {
   return (
     <>
       <h2>{t.helloSmall}</h2>
       <p class="lead">
-        <strong>{t.smallTitle}.</strong> {t.smallText(millions(parameters))}
+        <strong>{t.smallTitle}.</strong> {t.smallText(t.parameters(info.parameters || 41.7e6))}
       </p>
       <div class="cards">
-        <Card icon="board" title={t.board} text={t.boardText} onClick={exampleBoard} />
+        {shownExamples(smallExamples, info).map((example) => (
+          <Card key={example.words.title} example={example} />
+        ))}
         <WriteCard />
       </div>
       <aside class="bigger">
         <h3>{t.bigTitle}</h3>
-        <p>{t.bigText}</p>
-        <div class="command">
-          <code>{t.bigCommand}</code>
-          <button type="button" class="button quiet" onClick={() => void copyText(t.bigCommand).then((done) => done && toast(strings.message.copied))}>
-            {strings.message.copy}
-          </button>
-        </div>
+        <p>
+          {t.bigDownload}{' '}
+          <a href={t.bigAddress} target="_blank" rel="noopener noreferrer">
+            {t.bigName}
+          </a>
+          {t.bigStart}
+        </p>
+        <Command text={t.bigCommand} />
+        <p class="hint">{t.bigMemory}</p>
       </aside>
     </>
   );
 }
 
-function Big() {
-  const ask = (text: string) => () => ((draftText.value = text), sendDraft());
-  const describe = async () => {
-    const [file] = await pickFiles('image/*', false);
-    if (file) await sendWith(file, t.describePrompt);
-  };
-  const info = server.value;
+/** Before anything was heard of the server nothing is promised: it may have the small model. */
+function Unknown() {
+  if (link.value !== 'gone') return <h2 class="shimmer">{strings.link.connecting}</h2>;
+  return (
+    <>
+      <h2>{strings.link.never}</h2>
+      <p class="lead">{strings.link.neverText}</p>
+      <Command text={strings.link.neverCommand} />
+    </>
+  );
+}
+
+function Big({ info }: { info: ServerInfo }) {
   return (
     <>
       <h2>{t.hello}</h2>
       <p class="lead">{t.intro}</p>
       <div class="cards">
-        {(info?.vision ?? true) && <Card icon="camera" title={t.describe} text={t.describeText} onClick={describe} />}
-        {(info?.vision ?? true) && <Card icon="board" title={t.board} text={t.boardText} onClick={exampleBoard} />}
-        {(info?.audio ?? true) && (
-          <Card icon="mic" title={t.speak} text={t.speakText} onClick={() => document.querySelector<HTMLButtonElement>(`button[aria-label="${strings.composer.microphone}"]`)?.click()} />
-        )}
-        <Card icon="bulb" title={t.explain} text={t.explainText} onClick={ask(t.explainPrompt)} />
+        {shownExamples(bigExamples, info).map((example) => (
+          <Card key={example.words.title} example={example} />
+        ))}
       </div>
     </>
   );
@@ -126,7 +105,7 @@ export function FirstRun() {
   const info = server.value;
   return (
     <div class="first" onClick={(event) => event.target === event.currentTarget && focusComposer()}>
-      {info?.small ? <Small parameters={info.parameters || 41.7e6} /> : <Big />}
+      {!info ? <Unknown /> : info.small ? <Small info={info} /> : <Big info={info} />}
     </div>
   );
 }

@@ -1,9 +1,10 @@
+import { useComputed } from '@preact/signals';
 import { memo } from 'preact/compat';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { branch, currentLive, goOn, regenerate, removeMessage, editAndSend, rewrite } from '../model/chat';
+import { branch, busy, currentLive, goOn, regenerate, removeMessage, editAndSend, rewrite } from '../model/chat';
 import type { LiveReply } from '../model/live';
-import { messages } from '../model/state';
-import { siblings, subtree } from '../model/tree';
+import { messages, places } from '../model/state';
+import { subtree } from '../model/tree';
 import type { Message, ToolRound } from '../model/types';
 import { strings } from '../strings';
 import { AttachmentView } from './attachment_view';
@@ -45,11 +46,14 @@ function Rounds({ rounds }: { rounds: ToolRound[] }) {
   );
 }
 
+/** Fewer bytes are there before the words could be read. */
+const leastSent = 1e6;
+
 function Waiting({ live }: { live: LiveReply }) {
   const progress = live.phase.value === 'reading' ? live.progress.value : null;
   return (
     <div class="waiting">
-      <span class="shimmer">{progress ? t.reading(progress.done, progress.total) : t.waiting}</span>
+      <span class="shimmer">{progress ? t.reading(progress.done, progress.total) : live.sending.value > leastSent ? t.sending(live.sending.value) : t.waiting}</span>
       {progress && <progress max={progress.total} value={progress.done} aria-label={t.waiting} />}
     </div>
   );
@@ -68,7 +72,7 @@ function ReplyBody({ message, live }: { message: Message; live: LiveReply | null
       {thought && <Thought key="thought" text={thought} ms={thoughtMs} running={live?.phase.value === 'thinking'} />}
       {text && <MarkdownView key="text" text={text} growing={live !== null} />}
       {live && !text && !thought && <Waiting live={live} />}
-      {live && <StatsLine stats={live.stats.value} live />}
+      {live && <StatsLine stats={live.stats.value} />}
     </>
   );
 }
@@ -78,7 +82,7 @@ const words = (text: string) => text.trim().split(/\s+/).filter(Boolean).length;
 function Notice({ message }: { message: Message }) {
   const text =
     message.state === 'lost' ? t.lost(words(message.text))
-    : message.state === 'failed' ? `${t.failed} ${message.error ?? ''}`
+    : message.state === 'failed' ? t.failed(message.error ?? strings.errors.unknown)
     : message.state === 'stopped' ? t.stopped
     : message.finish === 'length' ? t.length
     : message.warning ? message.warning
@@ -90,7 +94,7 @@ function Notice({ message }: { message: Message }) {
   return (
     <div class={`notice ${bad ? 'bad' : ''}`} role={bad ? 'alert' : undefined}>
       <span>{text}</span>
-      {canGoOn && !currentLive.value && (
+      {canGoOn && !busy.value && (
         <button type="button" class="button quiet" onClick={() => void goOn(message.id)}>
           {message.text || message.thought ? t.continue : t.regenerate}
         </button>
@@ -114,10 +118,10 @@ function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
         aria-label={t.editLabel}
         value={text}
         ref={area}
-        rows={Math.min(16, Math.max(2, text.split('\n').length))}
+        rows={Math.min(16, Math.max(2, text.split('\n').reduce((n, line) => n + 1 + Math.floor(line.length / 60), 0)))}
         onInput={(event) => setText(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === 'Escape') onDone();
+          if (event.key === 'Escape') event.stopPropagation(), onDone();
           else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing && message.role === 'user') (event.preventDefault(), save());
         }}
       />
@@ -133,11 +137,17 @@ function Editor({ message, onDone }: { message: Message; onDone: () => void }) {
   );
 }
 
+/** Renders only when its own message gets or loses neighbours: there may be hundreds of messages. */
+function usePlace(id: string): { at: number; of: number } | undefined {
+  const text = useComputed(() => JSON.stringify(places.value.get(id) ?? null)).value;
+  return (JSON.parse(text) as { at: number; of: number } | null) ?? undefined;
+}
+
 function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) {
   const [copied, setCopied] = useState(false);
-  const branches = siblings(messages.value, message.parent);
-  const at = branches.findIndex((m) => m.id === message.id);
-  const busy = currentLive.value !== null;
+  const place = usePlace(message.id);
+  const wait = busy.value;
+  const said = message.text !== '' || message.role === 'user';
   const copy = async () => {
     if (!(await copyText(message.text))) return;
     setCopied(true);
@@ -149,35 +159,35 @@ function Actions({ message, onEdit }: { message: Message; onEdit: () => void }) 
   };
   return (
     <div class="actions">
-      {branches.length > 1 && (
+      {place && (
         <span class="branches">
-          <IconButton icon="left" label={t.older} disabled={at === 0 || busy} onClick={() => branch(message.id, -1)} />
-          <span aria-live="polite">{t.branch(at + 1, branches.length)}</span>
-          <IconButton icon="right" label={t.newer} disabled={at === branches.length - 1 || busy} onClick={() => branch(message.id, 1)} />
+          <IconButton icon="left" label={t.older} disabled={place.at === 0 || wait} onClick={() => branch(message.id, -1)} />
+          <span>{t.branch(place.at + 1, place.of)}</span>
+          <IconButton icon="right" label={t.newer} disabled={place.at === place.of - 1 || wait} onClick={() => branch(message.id, 1)} />
         </span>
       )}
-      <IconButton icon={copied ? 'check' : 'copy'} label={copied ? t.copied : t.copy} onClick={copy} />
-      <IconButton icon="edit" label={t.edit} disabled={busy} onClick={onEdit} />
+      {message.text && <IconButton icon={copied ? 'check' : 'copy'} label={copied ? t.copied : t.copy} onClick={copy} />}
+      {said && <IconButton icon="edit" label={t.edit} disabled={wait} onClick={onEdit} />}
       {message.role === 'assistant' && (
         <>
-          <IconButton icon="again" label={t.regenerate} disabled={busy} onClick={() => regenerate(message.id)} />
-          <IconButton icon="go" label={t.continue} disabled={busy || !(message.text || message.thought)} onClick={() => goOn(message.id)} />
-          <IconButton icon="tokens" label={t.tokens} onClick={() => (tokensOf.value = message)} />
+          <IconButton icon="again" label={t.regenerate} disabled={wait} onClick={() => regenerate(message.id)} />
+          {(said || message.thought) && <IconButton icon="go" label={t.continue} disabled={wait} onClick={() => goOn(message.id)} />}
+          {said && <IconButton icon="tokens" label={t.tokens} onClick={() => (tokensOf.value = message)} />}
         </>
       )}
-      <IconButton icon="bin" label={t.delete} disabled={busy} onClick={remove} />
+      <IconButton icon="bin" label={t.delete} disabled={wait} onClick={remove} />
     </div>
   );
 }
 
 export const MessageView = memo(function MessageView({ message }: { message: Message }) {
   const [editing, setEditing] = useState(false);
-  const live = currentLive.value?.message.id === message.id ? currentLive.value : null;
+  const live = useComputed(() => (currentLive.value?.message.id === message.id ? currentLive.value : null)).value;
   const mine = message.role === 'user';
   return (
     <article class={`message ${message.role}`} data-id={message.id} aria-label={mine ? t.you : t.model} aria-busy={live !== null}>
       {message.attachments.length > 0 && (
-        <div class="attachments">
+        <div class={`attachments ${message.attachments.length > 2 ? 'many' : ''}`}>
           {message.attachments.map((a, i) => (
             <AttachmentView key={i} attachment={a} />
           ))}
@@ -195,7 +205,7 @@ export const MessageView = memo(function MessageView({ message }: { message: Mes
       {!live && !editing && (
         <footer class="message-foot">
           <Actions message={message} onEdit={() => setEditing(true)} />
-          {message.stats && message.stats.replyTokens > 0 && <StatsLine stats={message.stats} live={false} />}
+          {message.stats && message.stats.replyTokens > 0 && <StatsLine stats={message.stats} />}
         </footer>
       )}
     </article>

@@ -108,7 +108,7 @@ export function SettingsPanel() {
       <Switch label={t.thinking} hint={strings.composer.thinkHint} on={s.thinking} onChange={(thinking) => void applySettings({ thinking })} />
       <Switch label={t.tools} on={s.tools} onChange={(tools) => void applySettings({ tools })} />
       <Switch label={t.recordTokens} hint={t.recordHint} on={s.recordTokens} onChange={(recordTokens) => void applySettings({ recordTokens })} />
-      <label class="field">
+      <label class="field tall">
         <span>{t.imageBudget}</span>
         <select value={s.imageBudget} onChange={(event) => void applySettings({ imageBudget: Number(event.currentTarget.value) as Budget })}>
           {budgets.map((b) => (
@@ -121,7 +121,7 @@ export function SettingsPanel() {
       {fields.map((field) => (
         <NumberInput key={field.key} field={field} />
       ))}
-      <button type="button" class="button" onClick={() => void applySettings({ temperature: null, topK: null, topP: null, seed: null, maxTokens: null })}>
+      <button type="button" class="button center" onClick={() => void applySettings({ temperature: null, topK: null, topP: null, seed: null, maxTokens: null })}>
         {t.reset}
       </button>
       <fieldset class="themes">

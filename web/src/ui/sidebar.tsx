@@ -7,7 +7,7 @@ import { exportConversations, importConversations, parseExport } from '../model/
 import type { Conversation, Message } from '../model/types';
 import { strings } from '../strings';
 import { go, goStatus } from './route';
-import { Icon, IconButton, Logo } from './icons';
+import { Icon, IconButton, Logo, type IconName } from './icons';
 import { download, narrow, page, pickFiles, question, settingsOpen, sidebarOpen, toast } from './view';
 
 const day = 86400000;
@@ -51,15 +51,19 @@ function Entry({ found }: { found: Found }) {
     if (!menu) return;
     menuRef.current?.querySelector('button')?.focus();
     const close = (event: Event) => {
-      if (event instanceof KeyboardEvent ? event.key === 'Escape' : !menuRef.current?.contains(event.target as Node)) setMenu(false);
+      if (event instanceof KeyboardEvent ? event.key !== 'Escape' : menuRef.current?.contains(event.target as Node)) return;
+      setMenu(false);
+      if (!(event instanceof KeyboardEvent)) return;
+      event.stopPropagation();
+      menuRef.current?.closest('.entry')?.querySelector<HTMLElement>('[aria-expanded]')?.focus();
     };
     addEventListener('pointerdown', close);
-    addEventListener('keydown', close);
-    return () => (removeEventListener('pointerdown', close), removeEventListener('keydown', close));
+    addEventListener('keydown', close, true);
+    return () => (removeEventListener('pointerdown', close), removeEventListener('keydown', close, true));
   }, [menu]);
   const rename = (title: string) => {
     setRenaming(false);
-    if (title.trim()) void changeConversation(conversation.id, { title: title.trim(), titleFrom: 'user' });
+    if (title.trim() && title.trim() !== conversation.title) void changeConversation(conversation.id, { title: title.trim(), titleFrom: 'user' });
   };
   const act = (action: () => unknown) => () => (setMenu(false), void action());
   const remove = () =>
@@ -76,11 +80,11 @@ function Entry({ found }: { found: Found }) {
           class="rename"
           aria-label={strings.titleLabel}
           defaultValue={conversation.title}
-          ref={(input) => input?.focus()}
+          ref={(input) => input?.select()}
           onBlur={(event) => rename(event.currentTarget.value)}
           onKeyDown={(event) => {
             if (event.key === 'Enter') rename(event.currentTarget.value);
-            if (event.key === 'Escape') setRenaming(false);
+            if (event.key === 'Escape') event.stopPropagation(), (event.currentTarget.value = conversation.title), setRenaming(false);
           }}
         />
       </li>
@@ -109,6 +113,16 @@ function Entry({ found }: { found: Found }) {
         </div>
       )}
     </li>
+  );
+}
+
+const t = strings.foot;
+
+function FootButton(props: { icon: IconName; words: string; label: string; disabled?: boolean; onClick: () => unknown }) {
+  return (
+    <button type="button" title={props.label} disabled={props.disabled ?? false} onClick={() => void props.onClick()}>
+      <Icon name={props.icon} /> {props.words}
+    </button>
   );
 }
 
@@ -152,10 +166,10 @@ export function Sidebar() {
         ))}
       </div>
       <div class="sidebar-foot">
-        <IconButton icon="pulse" label={strings.status.open} onClick={goStatus} />
-        <IconButton icon="upload" label={strings.import} onClick={importFiles} />
-        <IconButton icon="download" label={strings.exportAll} disabled={!conversations.value.length} onClick={() => exportFile(conversations.value, 'Tessera chats')} />
-        <IconButton icon="sliders" label={strings.settings.open} onClick={() => (settingsOpen.value = true)} />
+        <FootButton icon="pulse" words={t.status} label={strings.status.open} onClick={goStatus} />
+        <FootButton icon="sliders" words={t.settings} label={strings.settings.open} onClick={() => (settingsOpen.value = true)} />
+        <FootButton icon="upload" words={t.import} label={strings.import} onClick={importFiles} />
+        <FootButton icon="download" words={t.exportAll} label={strings.exportAll} disabled={!conversations.value.length} onClick={() => exportFile(conversations.value, 'Tessera chats')} />
       </div>
     </nav>
   );

@@ -2,12 +2,15 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { getJson, getText } from '../net/api';
 import { addReading, parseMetrics, type Series } from '../net/metrics';
 import { link, server } from '../net/server';
+import { currentId } from '../model/state';
 import { strings } from '../strings';
+import { amount, bytes, short } from './numbers';
 import { go } from './route';
 
 const t = strings.status;
 const everyMs = 2000;
 const keepMs = 120000;
+const leastSpanMs = 10000;
 
 interface Slot {
   id?: number;
@@ -17,25 +20,14 @@ interface Slot {
 }
 type Readings = Map<string, Series>;
 
-const short = (n: number): string => {
-  const size = Math.abs(n);
-  if (size >= 1e9) return `${(n / 1e9).toFixed(2)} G`;
-  if (size >= 1e6) return `${(n / 1e6).toFixed(2)} M`;
-  if (size >= 1e4) return `${(n / 1e3).toFixed(1)} k`;
-  return size >= 100 || Number.isInteger(n) ? n.toFixed(0) : n.toPrecision(3);
-};
-
-const bytes = (n: number): string => (n >= 2 ** 30 ? `${(n / 2 ** 30).toFixed(1)} GiB` : `${(n / 2 ** 20).toFixed(n < 2 ** 24 ? 1 : 0)} MiB`);
-
-/** In the unit that the name says. */
-const amount = (name: string, n: number): string => (name.endsWith('_bytes') ? bytes(n) : name.endsWith('_seconds') ? strings.stats.ms(n * 1000) : short(n));
-
-/** Values of the last two minutes; the newest as a number. */
+/** From the first reading on, two minutes at most, so that the first look has something to show; the newest as a number. */
 function Plot({ series, title }: { series: Series; title: string }) {
   const { points } = series;
   const now = points.at(-1)?.time ?? 0;
+  const spanMs = Math.max(leastSpanMs, now - (points[0]?.time ?? now));
   const top = Math.max(1e-9, ...points.map((p) => p.value));
-  const line = points.map((p) => `${(240 * (1 - (now - p.time) / keepMs)).toFixed(1)},${(46 - 42 * Math.max(0, p.value / top)).toFixed(1)}`).join(' ');
+  const line = points.map((p) => `${(240 * (1 - (now - p.time) / spanMs)).toFixed(1)},${(46 - 42 * Math.max(0, p.value / top)).toFixed(1)}`);
+  const from = line[0]?.split(',')[0] ?? '240';
   return (
     <figure class="plot" title={series.help}>
       <figcaption>{title}</figcaption>
@@ -44,7 +36,8 @@ function Plot({ series, title }: { series: Series; title: string }) {
         {series.perSecond && <small>/s</small>}
       </b>
       <svg viewBox="0 0 240 48" preserveAspectRatio="none" aria-hidden="true">
-        <polyline points={line} />
+        <polygon points={`${from},46 ${line.join(' ')} 240,46`} />
+        <polyline points={line.join(' ')} />
       </svg>
     </figure>
   );
@@ -64,6 +57,8 @@ function LogTail({ text }: { text: string }) {
     </pre>
   );
 }
+
+const back = () => go(currentId.value);
 
 export function StatusPage() {
   const [readings, setReadings] = useState<Readings | null>(new Map());
@@ -105,8 +100,8 @@ export function StatusPage() {
       .map(([k, v]): [string, string] => [t.props[k] ?? k.replace(/_bytes$/, '').replace(/_/g, ' '), typeof v === 'string' ? v : k.endsWith('_bytes') ? bytes(v) : short(v)]),
   ];
   return (
-    <main class="status">
-      <button type="button" class="button quiet" onClick={() => go(null)}>
+    <main class="status" tabindex={-1}>
+      <button type="button" class="button quiet" onClick={back}>
         {t.back}
       </button>
       <section>

@@ -1,12 +1,45 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { currentLive } from '../model/chat';
-import { currentId, path } from '../model/state';
+import { busy, currentLive } from '../model/chat';
+import { currentId, messages, path } from '../model/state';
+import { server } from '../net/server';
 import { strings } from '../strings';
 import { FirstRun } from './first_run';
 import { IconButton } from './icons';
 import { MessageView } from './message_view';
 
 const nearPx = 80;
+/** Messages that are made at once. */
+const portion = 30;
+
+/** How many of the last messages are shown: all, but of a long conversation the end first, so that the page never stands still. */
+function useShown(of: number): number {
+  const [counted, setCounted] = useState({ id: currentId.value, shown: portion });
+  const shown = counted.id === currentId.value ? counted.shown : portion;
+  useEffect(() => {
+    if (shown >= of && counted.id === currentId.value) return;
+    const timer = setTimeout(() => setCounted({ id: currentId.value, shown: shown + portion }));
+    return () => clearTimeout(timer);
+  }, [currentId.value, shown, of]);
+  return shown;
+}
+
+/** For screen readers: that an answer is on its way, and what it was when it is whole; not every word on its way. */
+function Told() {
+  const live = currentLive.value;
+  const last = useRef<string | null>(null);
+  if (live) last.current = live.message.id;
+  const done = live || !last.current ? undefined : messages.value.get(last.current);
+  const words = done?.text.trim().split(/\s+/).length ?? 0;
+  const phase = live?.phase.value;
+  return (
+    <p class="unseen" role="status">
+      {live ? (phase === 'thinking' ? strings.message.thinking : strings.message.waiting)
+        : !done ? ''
+        : done.state === 'done' && done.text ? strings.message.answered(words)
+        : strings.message.ended}
+    </p>
+  );
+}
 
 /** Keeps the end in view while a reply comes, until the person scrolls up. */
 export function Thread() {
@@ -14,7 +47,7 @@ export function Thread() {
   const following = useRef(true);
   const [away, setAway] = useState(false);
   const list = path.value;
-  const live = currentLive.value;
+  const shown = useShown(list.length);
 
   const toEnd = () => {
     const element = box.current;
@@ -45,15 +78,14 @@ export function Thread() {
         <FirstRun />
       ) : (
         <div class="messages" role="log" aria-live="off">
-          {list.map((m) => (
+          {list.slice(-shown).map((m) => (
             <MessageView key={m.id} message={m} />
           ))}
+          {server.value?.small && !busy.value && !list.some((m) => m.attachments.length) && <p class="notice">{strings.message.onlyReads}</p>}
         </div>
       )}
       {away && <IconButton icon="down" class="jump" label={strings.message.jump} onClick={toEnd} />}
-      <p class="unseen" role="status">
-        {live ? strings.message.waiting : ''}
-      </p>
+      <Told />
     </main>
   );
 }

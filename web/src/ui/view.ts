@@ -6,8 +6,14 @@ export const page = signal<'chat' | 'status'>('chat');
 export const narrow = signal(matchMedia('(max-width: 800px)').matches);
 export const sidebarOpen = signal(!narrow.value);
 export const settingsOpen = signal(false);
+export const memoryOpen = signal(false);
 export const inspected = signal<MediaAttachment | null>(null);
 export const tokensOf = signal<Message | null>(null);
+/** What is recording beside the message box. */
+export const device = signal<'camera' | 'microphone' | null>(null);
+export const openRecorder = () => void (device.value = 'microphone');
+/** A finger is the pointer: nothing is dragged. */
+export const touch = matchMedia('(pointer: coarse)').matches;
 
 export interface Question {
   title: string;
@@ -27,8 +33,10 @@ let nextToast = 1;
 export function toast(text: string, bad = false): void {
   const id = nextToast++;
   toasts.value = [...toasts.value.filter((t) => t.text !== text), { id, text, bad }].slice(-3);
-  setTimeout(() => (toasts.value = toasts.value.filter((t) => t.id !== id)), bad ? 9000 : 4000);
+  // What went wrong stays until it was read.
+  if (!bad) setTimeout(() => dismiss(id), 4000);
 }
+export const dismiss = (id: number): void => void (toasts.value = toasts.value.filter((t) => t.id !== id));
 
 export type Theme = 'system' | 'light' | 'dark';
 const themeName = 'tessera.theme';
@@ -61,12 +69,14 @@ export function download(name: string, blob: Blob): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-export function pickFiles(accept: string, multiple: boolean): Promise<File[]> {
+/** capture: phones open their camera. */
+export function pickFiles(accept: string, multiple: boolean, capture = false): Promise<File[]> {
   return new Promise((resolve) => {
     const input = document.createElement('input');
     input.type = 'file';
     input.accept = accept;
     input.multiple = multiple;
+    if (capture) input.capture = 'environment';
     input.onchange = () => resolve([...(input.files ?? [])]);
     input.oncancel = () => resolve([]);
     input.click();

@@ -26,6 +26,7 @@ describe('conversation', () => {
   });
 
   it('folds a thought with its duration', async () => {
+    mock.options.tokenMs = 30;
     const page = await start();
     await page.getByRole('button', { name: 'Think first' }).click();
     await say(page, 'hello');
@@ -128,7 +129,7 @@ describe('conversation', () => {
     await page.getByRole('button', { name: 'Delete' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
     await page.getByText('Your chats will be listed here').waitFor();
-    const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.getByRole('button', { name: 'Import chats' }).click()]);
+    const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.getByRole('button', { name: 'Import', exact: true }).click()]);
     await chooser.setFiles({ name: 'Stripes.json', mimeType: 'application/json', buffer: readFileSync(file) });
     await page.getByRole('link', { name: 'Stripes' }).click();
     await page.getByText('You said: a sentence about zebras').waitFor();

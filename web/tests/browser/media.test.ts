@@ -50,10 +50,14 @@ describe('media', () => {
     await hand(page, 'drop', [
       { name: 'broken.png', type: 'image/png', bytes: Buffer.from('no picture') },
       { name: 'a.zip', type: 'application/zip', bytes: Buffer.from([0x50, 0x4b, 0, 1]) },
+      { name: 'paper.pdf', type: '', bytes: Buffer.from('%PDF-1.7') },
       { name: 'notes.md', type: '', bytes: Buffer.from('# fine') },
     ]);
     await page.getByText('broken.png could not be read as a picture. Save it as JPEG or PNG').waitFor();
-    await page.getByText('a.zip is not a picture, sound, video or text').waitFor();
+    await page.getByText('a.zip cannot be read. Send a picture, sound, video or text file.').waitFor();
+    await page.getByText('paper.pdf is a PDF, which cannot be read. Send pictures of its pages').waitFor();
+    for (let i = 3; i > 0; i--) await page.getByRole('button', { name: 'Dismiss' }).first().click();
+    await expect.poll(() => page.locator('.toast').count()).toBe(0);
     await page.locator('.text-file').getByText('notes.md').waitFor();
   });
 
@@ -152,6 +156,7 @@ describe('media', () => {
     const page = await start();
     await page.getByText('You are talking to the small default model').waitFor();
     await shot(page, 'first-run-small');
+    expect(await page.locator('.card strong').allInnerTexts()).toEqual(['Read a departures board', 'Write something, let it read']);
     await page.getByRole('button', { name: /Read a departures board/ }).click();
     await replies(page).last().getByText('Frankfurt').waitFor();
     await settled(page);

@@ -10,8 +10,11 @@ import { fixtures, hand } from './page';
 withMock();
 
 /** The picture that the page says the model sees, RGBA. */
-async function seen(page: Page, folder: string, name: string, budget: number): Promise<Uint8Array> {
-  await hand(page, 'drop', [{ name, type: `image/${name.split('.').pop()?.replace('jpg', 'jpeg')}`, bytes: readFileSync(`${fixtures}${folder}/${name}`) }]);
+const seen = (page: Page, folder: string, name: string, budget: number): Promise<Uint8Array> =>
+  seenOf(page, name, `image/${name.split('.').pop()?.replace('jpg', 'jpeg')}`, readFileSync(`${fixtures}${folder}/${name}`), budget);
+
+async function seenOf(page: Page, name: string, type: string, bytes: Buffer, budget: number): Promise<Uint8Array> {
+  await hand(page, 'drop', [{ name, type, bytes }]);
   await page.getByRole('button', { name: `Show what the model sees of ${name}` }).click();
   await page.getByRole('button', { name: String(budget), exact: true }).click();
   await page.waitForFunction((b) => document.querySelector('.patch-picture canvas')?.getAttribute('data-budget') === b, String(budget));
@@ -30,8 +33,6 @@ async function seen(page: Page, folder: string, name: string, budget: number): P
 const levels: Record<string, number> = {
   'cmyk.jpg': 3, 'cmyk_no_adobe.jpg': 3, 'ycck.jpg': 3, // CMYK → RGB
   'rgb555.bmp': 3, // five bits → eight
-  'transparent.gif': 255, // the palette's transparent colour is lost
-  'exif_6.webp': 255, // not turned upright
 };
 
 describe('what the model sees', () => {
@@ -49,6 +50,41 @@ describe('what the model sees', () => {
       largest = Math.max(largest, Math.abs(value * 255 - (pixels[(y * columns * 48 + x) * 4 + (inside % 3)] as number)));
     });
     expect(largest).toBeLessThan(1e-3);
+  });
+
+  it('is resized as the reference resizes', async () => {
+    const page = await start();
+    let checked = 0;
+    for (const [key, golden] of readGolden('tiny/golden.safetensors')) {
+      const [, name, wanted] = /^resize\/(.+)\/(\d+x\d+)$/.exec(key) ?? [];
+      if (!name) continue;
+      const expected = rgbaOf(golden);
+      expect(`${expected.height}x${expected.width}`).toBe(wanted);
+      const file = readFileSync(`${fixtures}tiny/media/${name}`).toString('base64');
+      const source = await page.evaluate(async (base64) => {
+        const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))]), { colorSpaceConversion: 'none' });
+        const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d') as OffscreenCanvasRenderingContext2D;
+        context.drawImage(bitmap, 0, 0);
+        return { width: bitmap.width, height: bitmap.height, data: [...context.getImageData(0, 0, bitmap.width, bitmap.height).data] };
+      }, file);
+      const resized = resizeRgba(new Uint8ClampedArray(source.data), source.width, source.height, expected.width, expected.height);
+      expect(largestDifference(resized, expected.data), key).toBe(0);
+      checked++;
+    }
+    expect(checked).toBe(4);
+  });
+
+  it('shows a GIF’s transparent colour around a first picture smaller than its canvas, as the program does', async () => {
+    const page = await start();
+    const gif = readFileSync(`${fixtures}media/transparent.gif`);
+    const control = gif.indexOf(Buffer.from([0x21, 0xf9, 4]));
+    const at = 13 + (gif[control + 6] as number) * 3;
+    const colour = [...gif.subarray(at, at + 3)];
+    expect((gif[control + 3] as number) & 1).toBe(1);
+    gif.writeUInt16LE(gif.readUInt16LE(6) * 3, 6);
+    gif.writeUInt16LE(gif.readUInt16LE(8) * 3, 8);
+    const pixels = await seenOf(page, 'wide.gif', 'image/gif', gif, 70);
+    expect([...pixels.subarray(pixels.length - 4)]).toEqual([...colour, 255]);
   });
 
   it('equals Pillow’s pixels for every kind of file but those named above', async () => {

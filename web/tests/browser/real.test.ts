@@ -75,7 +75,7 @@ describe.runIf(binary)('tessera serve', () => {
     expect(await answer(page)).toBe(text);
     await say(page, 'Read it again.');
     await settled(page);
-    expect(await replies(page).last().locator('.stats').getAttribute('title')).toMatch(/\d+ from cache/);
+    expect(await replies(page).last().locator('.stats-all').textContent()).toMatch(/\d+ from cache/);
   });
 
   it('reads the board at one click, and drawn words', async () => {
@@ -108,7 +108,7 @@ describe.runIf(binary)('tessera serve', () => {
     await page.getByRole('button', { name: 'Send', exact: true }).click();
     await settled(page);
     expect(await replies(page).last().locator('.notice.bad').count(), program.output).toBe(0);
-    const read = parseInt(/(\d+) tokens in/.exec((await replies(page).last().locator('.stats').getAttribute('title')) ?? '')?.[1] ?? '', 10);
+    const read = parseInt(/([\d,]+) prompt tokens/.exec((await replies(page).last().locator('.stats-all').textContent()) ?? '')?.[1] ?? '', 10);
     expect(tokens).toBeGreaterThanOrEqual(30);
     expect(read).toBeGreaterThan(tokens);
   });

@@ -1,28 +1,14 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { longReply } from '../mock';
 import { browser, mock, start, withMock } from './mocked';
 import { composer, replies, say, settled } from './page';
-import { traced } from './trace';
+import { quantile, traced, watchFrames } from './trace';
 
 withMock();
 
 const tracePath = join(tmpdir(), 'tessera-stream.trace.json');
-const quantile = (sorted: number[], q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
-
-async function watchFrames(page: Page): Promise<() => Promise<number[]>> {
-  await page.evaluate(() => {
-    const w = window as unknown as { frames: number[] };
-    w.frames = [];
-    let last = performance.now();
-    const tick = (now: number) => (w.frames.push(now - last), (last = now), requestAnimationFrame(tick));
-    requestAnimationFrame(tick);
-  });
-  return () => page.evaluate(() => [...(window as unknown as { frames: number[] }).frames].sort((a, b) => a - b));
-}
-
 // Times are printed, not judged: machines differ. What makes it fast is judged: a finished block is never made again.
 describe('speed', () => {
   it('makes each block of a growing reply once', async () => {

@@ -33,3 +33,17 @@ export async function traced(browser: Browser, page: Page, path: string, act: ()
   const from = Math.min(...page_.map((e) => e.ts)), to = Math.max(...page_.map((e) => e.ts + (e.dur ?? 0)));
   return { tasks: page_.map((e) => (e.dur ?? 0) / 1000).sort((a, b) => b - a), busy: total(page_) / (to - from) };
 }
+
+export const quantile = (sorted: number[], q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
+
+/** Milliseconds of every frame from now on, sorted, when what it returns is called. */
+export async function watchFrames(page: Page): Promise<() => Promise<number[]>> {
+  await page.evaluate(() => {
+    const w = window as unknown as { frames: number[] };
+    w.frames = [];
+    let last = performance.now();
+    const tick = (now: number) => (w.frames.push(now - last), (last = now), requestAnimationFrame(tick));
+    requestAnimationFrame(tick);
+  });
+  return () => page.evaluate(() => [...(window as unknown as { frames: number[] }).frames].sort((a, b) => a - b));
+}

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { attachmentTokens, audioTokens } from '../../src/media/cost';
 import { resizeRgba } from '../../src/media/resize';
+import { exifOrientation, turnUpright } from '../../src/media/picture_file';
 import { targetSize } from '../../src/media/target_size';
 import { encodeWav, peaks } from '../../src/media/wav';
 import { budgets, type Budget } from '../../src/model/types';
@@ -25,6 +26,15 @@ describe('target size', () => {
       }
     }
     expect(checked).toBeGreaterThan(60);
+  });
+  it('is the reference’s for its own list', () => {
+    const cases = JSON.parse(readFileSync(new URL('../../../tests/fixtures/tiny/cases.json', import.meta.url), 'utf8')) as { name: string; rows?: number[][] }[];
+    const list = cases.find((c) => c.name === 'resize_rule')?.rows ?? [];
+    for (const [h, w, budget, height, width, tokens] of list as [number, number, Budget, number, number, number][]) {
+      const size = targetSize(w, h, budget);
+      expect([size.height, size.width, size.tokens], `${w}×${h} at ${budget}`).toEqual([height, width, tokens]);
+    }
+    expect(list.length).toBeGreaterThanOrEqual(60);
   });
   it('never takes more than its budget', () => {
     let seed = 7;
@@ -76,6 +86,34 @@ describe('resize', () => {
       return out;
     };
     expect(resizeRgba(mirror(source, w), w, h, 48, 48)).toEqual(mirror(resizeRgba(source, w, h, 48, 48), 48));
+  });
+});
+
+describe('pictures that EXIF turns', () => {
+  const tiff = (little: boolean, orientation: number, tag = 274) => {
+    const data = new DataView(new ArrayBuffer(26));
+    data.setUint16(0, little ? 0x4949 : 0x4d4d);
+    data.setUint16(2, 42, little);
+    data.setUint32(4, 8, little);
+    data.setUint16(8, 1, little);
+    data.setUint16(10, tag, little);
+    data.setUint16(12, 3, little);
+    data.setUint32(14, 1, little);
+    data.setUint16(18, orientation, little);
+    return new Uint8Array(data.buffer);
+  };
+  it('say so in either order of bytes; what is damaged says nothing', () => {
+    for (const little of [true, false]) expect(exifOrientation(tiff(little, 6))).toBe(6);
+    expect(exifOrientation(Uint8Array.of(...Buffer.from('Exif\0\0'), ...tiff(true, 8)))).toBe(8);
+    expect(exifOrientation(tiff(true, 9))).toBe(1);
+    expect(exifOrientation(tiff(true, 6, 275))).toBe(1);
+    for (let cut = 0; cut < 22; cut++) expect(exifOrientation(tiff(true, 6).subarray(0, cut))).toBe(1);
+  });
+  it('are turned as src/media/image.cc turns them', () => {
+    // 3 × 2: abc / def
+    const letters = new Uint8ClampedArray([...'abcdef'].flatMap((c) => [c.charCodeAt(0), 0, 0, 255]));
+    const turned = (orientation: number) => String.fromCharCode(...turnUpright(letters.slice(), 3, 2, orientation).filter((_, i) => i % 4 === 0));
+    expect([1, 2, 3, 4, 5, 6, 7, 8].map(turned)).toEqual(['abcdef', 'cbafed', 'fedcba', 'defabc', 'adbecf', 'daebfc', 'fcebda', 'cfbead']);
   });
 });
 

@@ -3,7 +3,7 @@ import { search } from '../../src/model/search';
 import { cleanTitle } from '../../src/model/title';
 import { calculate, runTool } from '../../src/model/tools';
 import { parseExport } from '../../src/model/transfer';
-import { pathTo, shownPath, siblings, stepBranch, subtree } from '../../src/model/tree';
+import { branchPlaces, pathTo, shownPath, siblings, stepBranch, subtree } from '../../src/model/tree';
 import { defaultSettings, type Conversation, type Message } from '../../src/model/types';
 
 const message = (id: string, parent: string | null, created: number, text = id): Message => ({ id, parent, created, text, conversation: 'c', role: 'user', attachments: [], state: 'done' });
@@ -21,6 +21,7 @@ describe('branches', () => {
   });
   it('have neighbours', () => {
     expect(ids(siblings(messages, 'a'))).toBe('bc');
+    expect([...branchPlaces(messages)]).toEqual([['b', { at: 0, of: 2 }], ['c', { at: 1, of: 2 }]]);
     expect(stepBranch(messages, {}, 'c', -1)).toEqual({ a: 'b' });
     const same = { a: 'b' };
     expect(stepBranch(messages, same, 'b', -1)).toBe(same);
@@ -72,8 +73,8 @@ describe('tools', () => {
 describe('imports', () => {
   it('say what is wrong', () => {
     expect(() => parseExport('{')).toThrow('not JSON');
-    expect(() => parseExport('[]')).toThrow('not an export');
-    expect(() => parseExport('{"tessera":1,"conversations":[{}]}')).toThrow('Conversation 1');
+    expect(() => parseExport('[]')).toThrow('no chats of Tessera');
+    expect(() => parseExport('{"tessera":1,"conversations":[{}]}')).toThrow('Chat 1');
     const whole = { tessera: 1, conversations: [{ conversation: { title: 't' }, messages: [message('a', null, 1), { id: 'b' }], media: {} }] };
     expect(() => parseExport(JSON.stringify(whole))).toThrow('Message 2');
     whole.conversations[0]?.messages.pop();

@@ -34,6 +34,9 @@ describe('chunks', () => {
   it('give numbers only where there are some', () => {
     expect(events({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 4 } })).toEqual([{ kind: 'timings', timings: { promptTokens: 3, replyTokens: 4 } }]);
   });
+  it('give the context’s size while the answer comes', () => {
+    expect(events({ choices: [], timings: { cache_n: 12, prompt_n: 500 } })).toEqual([{ kind: 'timings', timings: { promptTokens: 512, cachedTokens: 12 } }]);
+  });
   it('give errors in words', () => {
     expect(events({ error: { message: 'full' } })).toEqual([{ kind: 'error', message: 'full' }]);
     expect(chunkEvents('<html>')[0]?.kind).toBe('error');

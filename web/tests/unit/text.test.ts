@@ -38,6 +38,10 @@ describe('markdown', () => {
     }
   });
 
+  it('shows tasks', () => {
+    expect(renderMarkdown('- [ ] a\n- [x] b\n- [y] c\n\n[x] d')).toMatch(/☐ a[^]*☑ b[^]*\[y\] c[^]*\[x\] d/);
+  });
+
   it('parses only what is not settled', () => {
     const grown = new GrowingMarkdown();
     const first = grown.update('one\n\ntwo\n\nthree\n').settled;
