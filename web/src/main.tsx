@@ -22,6 +22,8 @@ watchDevice();
 loadDraftSettings();
 watchServer();
 watchCameras();
+// Where nothing takes a file, the browser would leave the page for it.
+for (const name of ['dragover', 'drop']) addEventListener(name, (event) => (event as DragEvent).dataTransfer?.types.includes('Files') && event.preventDefault());
 render(<App />, document.getElementById('app') as HTMLElement);
 loadAll()
   .then(deleteOrphans)

@@ -19,6 +19,7 @@ export const strings = {
   rename: 'Rename',
   export: 'Export',
   exportAll: 'Export all chats',
+  exportName: 'Tessera chats',
   import: 'Import chats',
   foot: { status: 'Status', settings: 'Settings', import: 'Import', exportAll: 'Export all' },
   imported: (n: number) => `${count(n, 'chat')} imported.`,
@@ -266,6 +267,7 @@ export const strings = {
     oursSound: 'Gemma 4 Unified: one matrix, 640 × 3,840',
     tower: 'A vision tower (as in Gemma 4’s larger siblings)',
     towerSound: 'An audio encoder (as in Gemma 4’s smaller siblings)',
+    millions: (n: number, about: boolean) => `${about ? 'about ' : ''}${n} M`,
     figures: 'For the 12B model. 48·48·3 × 3,840 = 26.5 M, and 2 × 1,120 × 3,840 = 8.6 M for positions.',
   },
   tokens: {

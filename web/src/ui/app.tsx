@@ -58,6 +58,7 @@ function useShortcuts(): void {
       const command = event.ctrlKey || event.metaKey;
       const key = event.key.toLowerCase();
       if (event.key === 'Escape' && !document.querySelector('dialog[open]') && (device.value || currentLive.value)) device.value ? (device.value = null) : stop();
+      else if (event.key === 'Escape' && narrow.value && sidebarOpen.value && !document.querySelector('dialog[open]')) sidebarOpen.value = false;
       else if (!command) return;
       else if (event.shiftKey && key === 'o') go(null), focusComposer();
       else if (key === 'k') (sidebarOpen.value = true), setTimeout(() => document.getElementById('search')?.focus());
@@ -85,7 +86,7 @@ export function App() {
       )}
       {sidebarOpen.value && <Sidebar />}
       {sidebarOpen.value && narrow.value && <div class="veil" onClick={() => (sidebarOpen.value = false)} />}
-      <div class="main">
+      <div class="main" inert={sidebarOpen.value && narrow.value}>
         <Header />
         <LinkBanner />
         {page.value === 'status' ? (

@@ -18,6 +18,22 @@ const t = strings.composer;
 
 const filesOf = (data: DataTransfer | null): File[] => [...(data?.files ?? [])];
 
+/** Wherever the focus is. Spreadsheets and word processors add a picture of the text that was copied: the text is meant. */
+function usePaste(): void {
+  useEffect(() => {
+    const paste = (event: ClipboardEvent) => {
+      const files = filesOf(event.clipboardData);
+      const text = event.clipboardData?.getData('text/plain') ?? '';
+      // File managers add the files' names.
+      if (!files.length || (text.trim() && !files.some((file) => text.includes(file.name)))) return;
+      event.preventDefault();
+      void addFiles(files);
+    };
+    addEventListener('paste', paste);
+    return () => removeEventListener('paste', paste);
+  }, []);
+}
+
 /** Files may be dropped anywhere on the page. */
 function useDrop(): boolean {
   const [over, setOver] = useState(false);
@@ -53,6 +69,7 @@ function editLast(): void {
 export function Composer() {
   const area = useRef<HTMLTextAreaElement>(null);
   const dropping = useDrop();
+  usePaste();
   const text = draftText.value;
   const attachments = draftAttachments.value;
   const live = currentLive.value;
@@ -85,12 +102,6 @@ export function Composer() {
       const thread = document.querySelector('.thread');
       thread?.scrollBy({ top: thread.clientHeight * (event.key === 'PageUp' ? -0.85 : 0.85) });
     }
-  };
-  const onPaste = (event: ClipboardEvent) => {
-    const files = filesOf(event.clipboardData);
-    if (!files.length) return;
-    event.preventDefault();
-    void addFiles(files);
   };
   const total = attachments.reduce((sum, a) => sum + attachmentTokens(a), 0);
   const vision = server.value?.vision ?? true;
@@ -126,7 +137,6 @@ export function Composer() {
           value={text}
           onInput={(event) => (draftText.value = event.currentTarget.value)}
           onKeyDown={onKeyDown}
-          onPaste={onPaste}
         />
         <div class="composer-row">
           <IconButton icon="clip" label={t.attach} onClick={() => pickFiles(acceptedFiles, true).then(addFiles)} />

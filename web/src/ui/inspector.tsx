@@ -23,7 +23,7 @@ export function Arithmetic({ sound }: { sound: boolean }) {
         <div key={kind} class="bar-row">
           <span>{label}</span>
           <span class={`bar ${kind}`} style={{ width: `${Math.max(0.6, (millions / tower) * 100)}%` }} />
-          <b>{kind === 'other' ? `about ${millions} M` : `${millions} M`}</b>
+          <b>{t.millions(millions, kind === 'other')}</b>
         </div>
       ))}
       {!sound && <p class="hint">{t.figures}</p>}

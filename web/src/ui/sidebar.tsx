@@ -18,7 +18,7 @@ function groupOf(time: number, now = new Date()): string {
   return time >= midnight - 7 * day ? strings.week : strings.earlier;
 }
 
-const fileName = (title: string) => `${title.replace(/[^\p{L}\p{N} _-]+/gu, '').trim().slice(0, 60) || 'chats'}.json`;
+const fileName = (title: string) => `${title.replace(/[^\p{L}\p{N} _-]+/gu, '').trim().slice(0, 60) || strings.exportName}.json`;
 
 async function exportFile(list: Conversation[], title: string): Promise<void> {
   const file = await exportConversations(list);
@@ -127,6 +127,13 @@ function FootButton(props: { icon: IconName; words: string; label: string; disab
 }
 
 export function Sidebar() {
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // On a phone it lies over the page.
+    if (!narrow.value) return;
+    nav.current?.querySelector('button')?.focus();
+    return () => document.querySelector<HTMLElement>('.top button')?.focus();
+  }, []);
   const [query, setQuery] = useState('');
   const [texts, setTexts] = useState<Message[]>([]);
   useEffect(() => {
@@ -139,7 +146,7 @@ export function Sidebar() {
     groups.set(group, [...(groups.get(group) ?? []), one]);
   }
   return (
-    <nav class="sidebar" aria-label={strings.menu}>
+    <nav class="sidebar" aria-label={strings.menu} ref={nav}>
       <div class="brand">
         <Logo /> <span>{strings.product}</span>
         <IconButton icon="menu" label={strings.closeMenu} onClick={() => (sidebarOpen.value = false)} />
@@ -169,7 +176,7 @@ export function Sidebar() {
         <FootButton icon="pulse" words={t.status} label={strings.status.open} onClick={goStatus} />
         <FootButton icon="sliders" words={t.settings} label={strings.settings.open} onClick={() => (settingsOpen.value = true)} />
         <FootButton icon="upload" words={t.import} label={strings.import} onClick={importFiles} />
-        <FootButton icon="download" words={t.exportAll} label={strings.exportAll} disabled={!conversations.value.length} onClick={() => exportFile(conversations.value, 'Tessera chats')} />
+        <FootButton icon="download" words={t.exportAll} label={strings.exportAll} disabled={!conversations.value.length} onClick={() => exportFile(conversations.value, strings.exportName)} />
       </div>
     </nav>
   );

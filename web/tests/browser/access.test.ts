@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/media/wav';
 import { axe } from './axe';
-import { mock, open, start, withMock } from './mocked';
+import { mock, start, withMock } from './mocked';
 import { boardFile, composer, fakeMicrophone, fixtures, hand, replies, say, settled, shot } from './page';
 
 withMock(fakeMicrophone);
@@ -14,98 +14,91 @@ const settings = (page: Page) => page.getByRole('banner').getByRole('button', { 
 const focused = (page: Page) => page.evaluate(() => document.activeElement?.getAttribute('aria-label') || document.activeElement?.textContent?.trim() || document.activeElement?.id || '');
 
 describe('for everybody', () => {
-  it('meets WCAG 2.2 AA in both themes, in a conversation and its windows', async () => {
-    for (const colorScheme of ['light', 'dark'] as const) {
-      const page = await start({ colorScheme });
-      expect(await axe(page), 'first run').toEqual([]);
-      await settings(page);
-      await page.getByRole('switch', { name: /Keep token/ }).check();
-      expect(await axe(page), 'settings').toEqual([]);
-      await page.keyboard.press('Escape');
-      await page.getByRole('button', { name: 'Think first' }).click();
-      await say(page, 'sky');
-      await settled(page);
-      await replies(page).last().locator('.hljs-keyword').first().waitFor();
-      await page.locator('.thought summary').click();
-      await page.locator('.stats summary').click();
-      expect(await axe(page), 'conversation').toEqual([]);
-      if (colorScheme === 'dark') await shot(page, 'dark');
-      await page.getByRole('button', { name: /Context: / }).click();
-      await page.getByText('Program now').waitFor();
-      expect(await axe(page), 'memory').toEqual([]);
-      await page.keyboard.press('Escape');
-      await expect.poll(() => focused(page)).toMatch(/Context/);
-      await page.getByRole('button', { name: 'Token view' }).click();
-      await page.locator('.tokens .token').nth(5).click();
-      if (colorScheme === 'light') await shot(page, 'tokens');
-      expect(await page.locator('.tokens .drafted').count()).toBeGreaterThan(10);
-      expect(await axe(page), 'tokens').toEqual([]);
-      await page.keyboard.press('Escape');
-      await page.getByRole('button', { name: 'Edit', exact: true }).last().click();
-      expect(await axe(page), 'editor').toEqual([]);
-      await page.keyboard.press('Escape');
-      await page.getByRole('button', { name: /More for this chat/ }).click();
-      expect(await axe(page), 'menu').toEqual([]);
-      await page.getByRole('button', { name: 'Delete' }).first().click();
-      expect(await axe(page), 'question').toEqual([]);
-      await expect.poll(() => focused(page)).toBe('Cancel');
-      await page.keyboard.press('Escape');
-      await page.getByRole('button', { name: 'Server status' }).first().click();
-      await page.waitForTimeout(4500);
-      expect(await axe(page), 'status').toEqual([]);
-      if (colorScheme === 'light') await shot(page, 'status');
-      expect(await page.locator('.plot').count()).toBe(10);
-      if (colorScheme === 'light') await open.context.close();
-    }
+  it.each(['light', 'dark'] as const)('meets WCAG 2.2 AA in a conversation and its windows: %s', async (colorScheme) => {
+    const page = await start({ colorScheme });
+    expect(await axe(page), 'first run').toEqual([]);
+    await settings(page);
+    await page.getByRole('switch', { name: /Keep token/ }).check();
+    expect(await axe(page), 'settings').toEqual([]);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Think first' }).click();
+    await say(page, 'sky');
+    await settled(page);
+    await replies(page).last().locator('.hljs-keyword').first().waitFor();
+    await page.locator('.thought summary').click();
+    await page.locator('.stats summary').click();
+    expect(await axe(page), 'conversation').toEqual([]);
+    if (colorScheme === 'dark') await shot(page, 'dark');
+    await page.getByRole('button', { name: /Context: / }).click();
+    await page.getByText('Program now').waitFor();
+    expect(await axe(page), 'memory').toEqual([]);
+    await page.keyboard.press('Escape');
+    await expect.poll(() => focused(page)).toMatch(/Context/);
+    await page.getByRole('button', { name: 'Token view' }).click();
+    await page.locator('.tokens .token').nth(5).click();
+    if (colorScheme === 'light') await shot(page, 'tokens');
+    expect(await page.locator('.tokens .drafted').count()).toBeGreaterThan(10);
+    expect(await axe(page), 'tokens').toEqual([]);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Edit', exact: true }).last().click();
+    expect(await axe(page), 'editor').toEqual([]);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: /More for this chat/ }).click();
+    expect(await axe(page), 'menu').toEqual([]);
+    await page.getByRole('button', { name: 'Delete' }).first().click();
+    expect(await axe(page), 'question').toEqual([]);
+    await expect.poll(() => focused(page)).toBe('Cancel');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Server status' }).first().click();
+    await page.waitForTimeout(4500);
+    expect(await axe(page), 'status').toEqual([]);
+    if (colorScheme === 'light') await shot(page, 'status');
+    expect(await page.locator('.plot').count()).toBe(10);
   });
 
-  it('meets it with files, and in their windows', async () => {
-    for (const colorScheme of ['light', 'dark'] as const) {
-      const page = await start({ colorScheme });
-      await hand(page, 'drop', [boardFile(), { name: 'tone.wav', type: 'audio/wav', bytes: tone }, { name: 'film.mp4', type: 'video/mp4', bytes: film },
-        { name: 'notes.md', type: '', bytes: Buffer.from('# fine') }, { name: 'a.zip', type: '', bytes: Buffer.from([0x50, 0x4b, 0, 1]) }]);
-      await page.locator('.composer .text-file').waitFor();
-      await page.locator('.toast.bad').waitFor();
-      expect(await axe(page), 'draft').toEqual([]);
-      for (const name of ['departures.png', 'tone.wav', 'film.mp4']) {
-        await page.getByRole('button', { name: `Show what the model sees of ${name}` }).click();
-        await page.locator('.patch-picture canvas, .wave-box canvas, .film-strip img').first().waitFor();
-        expect(await axe(page), name).toEqual([]);
-        await page.keyboard.press('Escape');
-      }
-      await page.getByRole('button', { name: 'Record sound' }).click();
-      await page.waitForTimeout(500);
-      expect(await axe(page), 'recorder').toEqual([]);
-      await page.getByRole('button', { name: 'Cancel' }).click();
-      await page.getByRole('button', { name: 'Take a photo' }).click();
-      await page.getByRole('button', { name: 'Take photo', exact: true }).waitFor();
-      expect(await axe(page), 'camera').toEqual([]);
+  it.each(['light', 'dark'] as const)('meets it with files, and in their windows: %s', async (colorScheme) => {
+    const page = await start({ colorScheme });
+    await hand(page, 'drop', [boardFile(), { name: 'tone.wav', type: 'audio/wav', bytes: tone }, { name: 'film.mp4', type: 'video/mp4', bytes: film },
+      { name: 'notes.md', type: '', bytes: Buffer.from('# fine') }, { name: 'a.zip', type: '', bytes: Buffer.from([0x50, 0x4b, 0, 1]) }]);
+    await page.locator('.composer .text-file').waitFor();
+    await page.locator('.toast.bad').waitFor();
+    expect(await axe(page), 'draft').toEqual([]);
+    for (const name of ['departures.png', 'tone.wav', 'film.mp4']) {
+      await page.getByRole('button', { name: `Show what the model sees of ${name}` }).click();
+      await page.locator('.patch-picture canvas, .wave-box canvas, .film-strip img').first().waitFor();
+      expect(await axe(page), name).toEqual([]);
       await page.keyboard.press('Escape');
-      await page.getByRole('button', { name: 'Send', exact: true }).click();
-      await settled(page);
-      expect(await axe(page), 'sent').toEqual([]);
-      await page.getByRole('button', { name: 'Token view' }).click();
-      expect(await axe(page), 'no tokens').toEqual([]);
-      await page.keyboard.press('Escape');
-      mock.options.dropAfter = 2;
-      await say(page, 'one two three');
-      await page.getByRole('alert').waitFor();
-      await mock.stop();
-      await page.getByText('Trying again…').waitFor();
-      expect(await axe(page), 'gone').toEqual([]);
-      await mock.start();
-      Object.assign(mock.options, { small: true, dropAfter: 0 });
-      await page.goto(mock.url);
-      await page.reload();
-      await page.getByText('You are talking to the small default model').waitFor();
-      expect(await axe(page), 'small').toEqual([]);
-      mock.options.key = 'sesame';
-      await page.reload();
-      await page.getByRole('heading', { name: 'This server asks for a key' }).waitFor();
-      expect(await axe(page), 'key').toEqual([]);
-      Object.assign(mock.options, { small: false, key: '' });
-      if (colorScheme === 'light') await open.context.close();
     }
+    await page.getByRole('button', { name: 'Record sound' }).click();
+    await page.waitForTimeout(500);
+    expect(await axe(page), 'recorder').toEqual([]);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Take a photo' }).click();
+    await page.getByRole('button', { name: 'Take photo', exact: true }).waitFor();
+    expect(await axe(page), 'camera').toEqual([]);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    await settled(page);
+    expect(await axe(page), 'sent').toEqual([]);
+    await page.getByRole('button', { name: 'Token view' }).click();
+    expect(await axe(page), 'no tokens').toEqual([]);
+    await page.keyboard.press('Escape');
+    mock.options.dropAfter = 2;
+    await say(page, 'one two three');
+    await page.getByRole('alert').waitFor();
+    await mock.stop();
+    await page.getByText('Trying again…').waitFor();
+    expect(await axe(page), 'gone').toEqual([]);
+    await mock.start();
+    Object.assign(mock.options, { small: true, dropAfter: 0 });
+    await page.goto(mock.url);
+    await page.reload();
+    await page.getByText('You are talking to the small default model').waitFor();
+    expect(await axe(page), 'small').toEqual([]);
+    mock.options.key = 'sesame';
+    await page.reload();
+    await page.getByRole('heading', { name: 'This server asks for a key' }).waitFor();
+    expect(await axe(page), 'key').toEqual([]);
   });
 
   it('works by keyboard alone', async () => {

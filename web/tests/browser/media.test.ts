@@ -43,6 +43,14 @@ describe('media', () => {
     await page.locator('.composer .thumb img').waitFor();
     await page.getByRole('button', { name: 'Remove image.png' }).click();
     await expect.poll(() => page.locator('.composer .attachment').count()).toBe(0);
+    // Copied cells come as text and as a picture of it: the text is meant, and the browser puts it into the box.
+    const taken = await page.evaluate(() => {
+      const data = new DataTransfer();
+      data.setData('text/plain', 'a\tb');
+      data.items.add(new File(['x'], 'image.png', { type: 'image/png' }));
+      return !document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+    });
+    expect(taken).toBe(false);
   });
 
   it('says what to do with files that it cannot read', async () => {

@@ -169,6 +169,10 @@ describe('for everybody', () => {
     expect(await wide()).toBeLessThanOrEqual(0);
     await shot(page, 'phone');
     await page.getByRole('button', { name: 'Chats' }).click();
+    await page.getByRole('button', { name: 'Hide chats' }).and(page.locator(':focus')).waitFor();
+    expect(await axe(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Chats', exact: true }).and(page.locator(':focus')).click();
     await page.locator('.sidebar').waitFor();
     await page.locator('.entry a').first().click();
     await expect.poll(() => page.locator('.sidebar').count()).toBe(0);
