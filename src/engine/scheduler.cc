@@ -45,6 +45,17 @@ class PlanMark {
   size_t rows_, media_, logits_;
 };
 
+/// The exception at hand as an object of one request: its caller ends with it in a thread of its own.
+std::exception_ptr own_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return std::make_exception_ptr(Error(error.kind(), error.what()));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 }  // namespace
 
 Scheduler::Scheduler(EngineImpl& engine)
@@ -229,7 +240,7 @@ void Scheduler::step(const std::vector<Request*>& batch) {
   const std::lock_guard turn(e.turn);
   auto begin = Clock::now();
   const auto fail = [&](Request* r) {
-    if (!r->error) r->error = std::current_exception();
+    if (!r->error) r->error = own_error();
   };
   plan_.clear();
   decoding_.clear();
