@@ -4,7 +4,7 @@ A draw may fail (text too wide, ink over the edge): then the functions return No
 """
 import numpy as np
 import corpus, tokenizer
-from glyphs import Canvas, plain
+from glyphs import CHAR_INDEX, Canvas, plain
 
 SIZES = (18, 20, 22, 24, 27, 30, 34, 38, 44, 52, 64, 80, 100)
 ORDERS = [("time", "flight", "dest", "gate", "status")] * 4 + [
@@ -30,6 +30,23 @@ def answer(table):
     return "\n".join(" | ".join(row) for row in table)
 
 
+def shown(text, first):
+    """Which mark of the canvas each character of a drawn text is, -1 for spaces."""
+    out, at = [], first
+    for c in text:
+        out.append(at if c in CHAR_INDEX else -1)
+        at += c in CHAR_INDEX
+    return out
+
+
+def joined(parts, between):
+    """The marks of texts joined by `between` characters that are not drawn."""
+    out = []
+    for i, part in enumerate(parts):
+        out += [-1] * (between if i else 0) + part
+    return out
+
+
 def tokens(text):
     return tokenizer.encode(text) + [tokenizer.END]
 
@@ -44,6 +61,7 @@ class Board:
     def __init__(self, r, atlas, width, height, unit):
         self.r, self.atlas, self.w, self.h, self.unit = r, atlas, width, height, unit
         self.canvas = Canvas(width, height)
+        self.first = {}  # (row, column): index of its first character among the canvas's marks
 
     def write(self, rows, hard, held):
         """Choose columns, face and contents."""
@@ -128,6 +146,15 @@ class Board:
         if not self.canvas.text(*a, **k):
             raise Failed
 
+    def marks(self, cells, between=2):
+        """The marks of the fields [(row, column)], joined as questions.py joins them."""
+        return joined([shown(self.table[j][i], self.first[j, i]) for j, i in cells], between)
+
+    def all_marks(self):
+        """The marks of the whole table, as `answer` writes it."""
+        columns = range(len(self.order))
+        return joined([self.marks([(j, i) for i in columns], len(" | ")) for j in range(self.n)], 1)
+
     def draw_title(self):
         """Title (sometimes with a clock, on a bar, or in colour); left out where it does not fit."""
         r, c, left, y = self.r, self.canvas, self.x[0], self.y
@@ -193,10 +220,11 @@ class Board:
         if j == self.strong:
             c.both(0, y, self.w, bottom, 3)
         for i, s in enumerate(self.table[j]):
-            self.draw_cell(i, s, j == self.strong)
+            self.draw_cell(j, i, s)
         self.y = bottom
 
-    def draw_cell(self, i, s, strong):
+    def draw_cell(self, j, i, s):
+        strong = j == self.strong
         c, column, line, left, wide = self.canvas, self.order[i], self.line, self.x[i], self.wide[i]
         top = self.y + (self.pitch - line) / 2
         x = left
@@ -215,6 +243,7 @@ class Board:
                 c.colour(*box, self.accents[column])
             if column == "gate" and self.badge and not self.flaps:
                 c.both(x - self.gap * 0.3, top - line * 0.05, x + used + self.gap * 0.3, top + line * 1.03, 3)
+        self.first[j, i] = len(c.marks)
         self.text(self.glyphs, x, top, s, 2 if self.flaps else self.extra, cell=self.cell)
         if self.flaps:  # the slit between the halves
             middle = int(top + line * 0.52)
@@ -258,9 +287,9 @@ def board(r, atlas, width, height, rows, least, hard, sizes=SIZES, held=False, u
     return b
 
 
-def lines(r, atlas, width, height, count, least, cap, hard=0.25):
-    """One to `count` lines of text, at most `cap` characters: (canvas, [text, ...]), or None. hard: share of random
-    strings.
+def lines(r, atlas, width, height, count, least, cap, hard=0.25, alike=0):
+    """One to `count` lines of text, at most `cap` characters: (canvas, [text, ...]), or None. hard, alike: as
+    corpus.text_line's.
     """
     face, n = atlas.pick(r), r.randrange(1, count + 1)
     c = Canvas(width, height)
@@ -280,7 +309,7 @@ def lines(r, atlas, width, height, count, least, cap, hard=0.25):
     for i in range(n):
         if min(longest, left) < 2:
             break
-        s = corpus.text_line(r, min(longest, left, 44), hard)
+        s = corpus.text_line(r, min(longest, left, 44), hard, alike)
         s = plain(s.upper() if upper else s, face["missing"])
         if not s:
             return None

@@ -94,6 +94,10 @@ UPPER, LOWER, DIGIT = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 CLEAR = "".join(c for c in UPPER + LOWER + DIGIT if c not in "IlO0o1")
 ACCENTS = "".join(sorted({c for n in CITIES + STATES_OTHER for c in n + n.upper() if ord(c) > 126}))
 
+# characters that faces draw alike, and that a small picture tells apart only by their middles and ends
+ALIKE = "359 49 35S 2Z 68B 6GC GOQ DQO hbn ij ft ec vyw uv YV EF mn rn WV PR KX aeo gq .,: ;, 7T JI"
+ALIKE = [group.replace("I", "J").replace("O", "D") for group in ALIKE.split()]  # I l 1, O o 0 are one in many faces
+
 _words = []
 
 
@@ -103,6 +107,14 @@ def words():
         with open(os.path.join(HERE, "data", "words.txt")) as f:
             _words.extend(f.read().split())
     return _words
+
+
+def word(r):
+    """An English word that is no held-out city: the list knows most of them."""
+    while True:
+        w = r.choice(words())
+        if w.capitalize() not in HELD_CITIES:
+            return w
 
 
 def clock(r):
@@ -131,6 +143,12 @@ def random_string(r):
     return r.choice(UPPER) + pick(LOWER, a - 1) + " " + r.choice(UPPER) + pick(LOWER, n - a - 1)
 
 
+def alike_string(r):
+    """3 to 9 characters out of a few groups that are easily taken for one another."""
+    pool = "".join(r.sample(ALIKE, r.randrange(1, 4)))
+    return "".join(r.choice(pool) for _ in range(r.randrange(3, 10)))
+
+
 def place(r, hard, held=False):
     """(name, is it a random string). hard: the share of random strings."""
     if r.random() < hard:
@@ -138,13 +156,13 @@ def place(r, hard, held=False):
     if held and r.random() < 0.25:
         return r.choice(HELD_CITIES), False
     if not held and r.random() < 0.15:
-        return r.choice(words()).capitalize(), False
+        return word(r).capitalize(), False
     return r.choice(CITIES), False
 
 
 def fill(r, text):
     return text.format(
-        t=clock(r), n=r.randrange(5, 95), d=r.randrange(1, 12), g=gate(r), w=r.choice(words()).capitalize()
+        t=clock(r), n=r.randrange(5, 95), d=r.randrange(1, 12), g=gate(r), w=word(r).capitalize()
     )
 
 
@@ -200,13 +218,15 @@ def board_rows(r, n, hard, held=False):
     return rows
 
 
-def text_line(r, longest, hard=0.25):
-    """One line of text: words, numbers and random strings (`hard` of all), at most `longest` characters."""
+def text_line(r, longest, hard=0.25, alike=0):
+    """One line of text: words, numbers and random strings (`hard` of all), at most `longest` characters; alike: share of
+    words that are alike_string instead.
+    """
     out = ""
     while True:
         k = r.random()
         w = (
-            r.choice(words())
+            word(r)
             if k < 0.8 - hard
             else random_string(r)
             if k < 0.8
@@ -216,7 +236,9 @@ def text_line(r, longest, hard=0.25):
             if k < 0.95
             else clock(r)
         )
-        if r.random() < 0.2:
+        if alike and r.random() < alike:
+            w = alike_string(r)
+        elif r.random() < 0.2:
             w = w.capitalize()
         if r.random() < 0.08:
             w += r.choice(".,:;!?")

@@ -13,13 +13,18 @@ from model import CELLS_X, CELLS_Y, LEAD, PATCH
 GRIDS = [(14, 20, 0.40), (12, 22, 0.27), (14, 19, 0.15), (13, 21, 0.10), (16, 16, 0.08)]
 TOKENS = 24576 // (32 if os.environ.get("TINY") else 1)  # of a batch; TINY: a test of the code on a CPU
 DRAWING, COLOUR, SOUND, SPOKEN = "drawing", "colour", "sound", "spoken"
+ALIKE = 0.15  # share of words of text lines whose characters are easily taken for one another
 # name: kind of batch, tokens of a sequence, {task: share}, and options of tasks
 Recipe = namedtuple("Recipe", "kind tokens tasks options")
 RECIPES = {
-    "short": Recipe(DRAWING, 384, {"lines": 0.6, "board": 0.4}, {"lines": dict(count=2), "board": dict(rows=(1, 2))}),
-    "middle": Recipe(DRAWING, 512, {"lines": 0.25, "board": 0.75}, {"board": dict(rows=(2, 6))}),
+    "short": Recipe(
+        DRAWING, 384, {"lines": 0.7, "board": 0.3}, {"lines": dict(count=2, alike=ALIKE), "board": dict(rows=(1, 2))}
+    ),
+    "middle": Recipe(
+        DRAWING, 512, {"lines": 0.55, "board": 0.45}, {"lines": dict(alike=ALIKE), "board": dict(rows=(2, 6))}
+    ),
     "long": Recipe(DRAWING, 768, {"lines": 0.03, "board": 0.97}, {"board": dict(rows=(5, 12))}),
-    "ask": Recipe(DRAWING, 384, {"ask": 0.86, "foreign_shown": 0.05, "unreadable": 0.09}, {}),
+    "ask": Recipe(DRAWING, 512, {"ask": 0.86, "foreign_shown": 0.05, "unreadable": 0.09}, {"ask": dict(turns=9)}),
     "picture": Recipe(COLOUR, 384, {"scene": 0.86, "texture": 0.14}, {}),
     "hear": Recipe(SOUND, 192, {"transcript": 0.9, "no_speech": 0.05, "foreign_text": 0.05}, {}),
     "hear_long": Recipe(SOUND, 512, {"published": 0.5, "long_speech": 0.5}, {}),
@@ -34,8 +39,8 @@ MIXES = {
         (0.70, dict(short=0.07, middle=0.13, long=0.18, ask=0.12, picture=0.12, hear=0.20, hear_long=0.06, spoken=0.12)),
     ],
     "more": [
-        (0.00, dict(short=0.14, middle=0.15, long=0.12, ask=0.20, picture=0.12, hear=0.08, hear_long=0.05, spoken=0.14)),
-        (0.60, dict(short=0.16, middle=0.18, long=0.15, ask=0.21, picture=0.08, hear=0.06, hear_long=0.04, spoken=0.12)),
+        (0.00, dict(short=0.09, middle=0.15, long=0.11, ask=0.20, picture=0.18, hear=0.11, hear_long=0.04, spoken=0.12)),
+        (0.55, dict(short=0.09, middle=0.20, long=0.15, ask=0.20, picture=0.13, hear=0.08, hear_long=0.03, spoken=0.12)),
     ],
 }
 SCRATCH = dict(short=0.2, middle=0.4, long=0.4)  # a model that cannot read yet reads first (reading, below 1)
@@ -101,8 +106,8 @@ def options_of(recipe, task, reading):
 
 
 def layout(key):
-    """{name: (type, dimensions)} of a batch's arrays: labels are ids too; cams and pals are looks; cells, things and
-    phones are the labels of the auxiliary heads.
+    """{name: (type, dimensions)} of a batch's arrays: labels are ids too; cams and pals are looks; points, cells, things
+    and phones are the labels of the auxiliary heads.
     """
     rows, cols, tokens, n = shape(key)
     soft, heard, colour = rows * cols, sounding(key), key[0] == COLOUR
@@ -112,6 +117,8 @@ def layout(key):
     if heard:
         out["frames"] = np.int16, (n, heard, sounds.FRAME)
     out["ids"] = out["labels"] = np.int16, (n, tokens)
+    if soft and not colour:
+        out["points"] = np.int16, (n, tokens)
     if soft:
         out["pals"], out["cams"] = (np.float32, (n, 9, 3)), (np.float32, (n, len(looks.CAMERA)))
         out["things" if colour else "cells"] = (
@@ -146,25 +153,31 @@ def batch(t, name, key, memory, reading=1.0):
     rows, cols, tokens, n = shape(key)
     soft, w, h = rows * cols, cols * PATCH, rows * PATCH
     out = views(memory, key)
-    for k, empty in (("ids", tokenizer.PAD), ("labels", -100), ("pals", 0), ("cells", 0), ("things", 0), ("frames", 0)):
-        if k in out:
-            out[k].fill(empty)
-    if "phones" in out:
-        out["phones"].fill(255)
+    empty = dict(ids=tokenizer.PAD, labels=-100, points=-100, pals=0, cells=0, things=0, frames=0, phones=255)
+    for k in out:
+        if k in empty:
+            out[k].fill(empty[k])
     names = list(recipe.tasks)
     for b in range(n):
         task = r.choices(names, list(recipe.tasks.values()))[0]
         room = tokens - (LEAD + soft if soft else LEAD - 1)
         e = t.example(task, w, h, room, **options_of(recipe, task, reading))
-        seq = e.start + [tokenizer.IMAGE] * soft + e.end + e.ids
+        seq, marks = e.start + [tokenizer.IMAGE] * soft, []
+        for asked, asked_points, ids, pointed in e.turns:
+            marks.append((slice(len(seq), len(seq) + len(asked)), asked_points))
+            seq += asked + ids
+            at = slice(len(seq) - len(ids) - 1, len(seq) - 1)  # the positions that say the answer
+            out["labels"][b, at] = ids
+            marks.append((at, pointed))
         out["ids"][b, : len(seq)] = seq
-        out["labels"][b, len(seq) - len(e.ids) - 1 : len(seq) - 1] = e.ids
         if soft:
             out["cams"][b] = e.camera
         if e.drawing:
             out["pals"][b] = e.palette
             e.drawing.bytes(out["image"][b])
-            mark_cells(out["cells"][b], e, w, h, cols)
+            patches = mark_cells(out["cells"][b], e, w, h, cols)
+            for at, pointed in marks:
+                out["points"][b, at] = [patches[m] if m >= 0 else -100 for m in pointed]
         elif soft:
             out["image"][b] = e.colour
             mark_things(out["things"][b].reshape(rows, cols), e.things)
@@ -177,14 +190,16 @@ def batch(t, name, key, memory, reading=1.0):
 
 
 def mark_cells(cells, e, w, h, cols):
-    """Which character lies in which cell of which patch."""
+    """Which character lies in which cell of which patch; the patches of the characters."""
     m = np.array(e.drawing.marks, np.float64).reshape(-1, 3)
     x, y = m[:, 0], m[:, 1]
     if e.corners is not None:
         x, y = looks.project(looks.homography([(0, 0), (w, 0), (w, h), (0, h)], e.corners), x, y)
     x, y = np.clip(x, 0, w - 1).astype(np.int64), np.clip(y, 0, h - 1).astype(np.int64)
     ch, cw = PATCH // CELLS_Y, PATCH // CELLS_X
-    cells[y // PATCH * cols + x // PATCH, y % PATCH // ch * CELLS_X + x % PATCH // cw] = m[:, 2].astype(np.uint8)
+    patches = y // PATCH * cols + x // PATCH
+    cells[patches, y % PATCH // ch * CELLS_X + x % PATCH // cw] = m[:, 2].astype(np.uint8)
+    return patches
 
 
 def mark_things(grid, marks):

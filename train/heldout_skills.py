@@ -7,7 +7,7 @@ as sets of their own, another synthesiser (flite) and a real voice (Asterisk's p
 import glob, json, os, random, re, subprocess, wave
 import numpy as np
 from PIL import Image
-import glyphs, grammar, looks, pictures, sounds, speech, tasks
+import boards, glyphs, grammar, looks, pictures, sounds, speech, tasks
 from model import PATCH
 
 W, H = 960, 672
@@ -45,11 +45,11 @@ class Maker:
 
     def __init__(self, held=True, style=None):
         self.atlas = glyphs.Atlas(glyphs.load_faces(held))
-        styles = (pictures.HELD_STYLE,) if held else pictures.STYLES
-        self.sheets, self.voice, self.held = pictures.Sheets(styles), speech.Synthesiser(), held
+        styles = (pictures.HELD_STYLE,) if held else pictures.ASKED_STYLES
+        self.sheets, self.voices, self.held = pictures.Sheets(styles), dict(espeak=speech.Synthesiser()), held
 
     def tasks(self, seed):
-        return tasks.Tasks(random.Random(seed), self.atlas, self.sheets, self.voice, self.held)
+        return tasks.Tasks(random.Random(seed), self.atlas, self.sheets, self.voices, self.held)
 
 
 # skill: (how many, held, function of Tasks -> Example)
@@ -115,6 +115,32 @@ def flite(folder, count=60):
             json.dump(records, f, indent=0)
     with open(index) as f:
         return [dict(r, audio=os.path.join(folder, r["audio"])) for r in json.load(f)][:count]
+
+
+def photographs(folder, photos_dir, count=48):
+    """Pieces of photographs (Debian package mate-backgrounds), which training never sees: nothing to name or to read."""
+    index = os.path.join(folder, "index.json")
+    paths = sorted(glob.glob(os.path.join(photos_dir, "*.jpg")))
+    if not paths:
+        raise SystemExit(f"evaluate: no photographs in {photos_dir}: install mate-backgrounds, or give --photos")
+    if not os.path.exists(index):
+        os.makedirs(folder, exist_ok=True)
+        records = []
+        for i in range(count):
+            r = random.Random(f"photograph {i}")
+            photo = Image.open(paths[i % len(paths)]).convert("RGB")
+            width = (1.0 if i < len(paths) else r.uniform(0.4, 0.9)) * min(photo.width, photo.height * W / H)
+            x, y = r.uniform(0, photo.width - width), r.uniform(0, photo.height - width * H / W)
+            piece = photo.resize((W, H), Image.BICUBIC, (x, y, x + width, y + width * H / W))
+            piece.save(os.path.join(folder, f"{i:03}.jpg"), quality=90)
+            naming = r.random() < 0.6
+            prompt = r.choice(pictures.WHAT) if naming else r.choice(boards.TEXT_QUESTIONS + boards.BOARD_QUESTIONS)
+            answer = tasks.NOTHING_SEEN if naming else tasks.UNREADABLE
+            records.append(dict(prompt=prompt, answer=answer, image=f"{i:03}.jpg"))
+        with open(index, "w") as f:
+            json.dump(records, f, indent=0)
+    with open(index) as f:
+        return [dict(r, image=os.path.join(folder, r["image"])) for r in json.load(f)][:count]
 
 
 def real_voice(folder, sounds_dir, count=100):

@@ -15,14 +15,18 @@ VOCAB, SOFTCAP, RMS_EPS, LN_EPS = tokenizer.VOCAB_SIZE, 30.0, 1e-6, 1e-5
 EMBED_SCALE = 22.625  # sqrt(512) in bfloat16
 LEAD = 5  # <bos> <|turn> user \n <|image>
 FRAME, AUDIO_EPS = 640, 1e-3  # samples of a soft token of sound; at 1e-6 the norm would erase loudness
-AUXILIARY = ("bag", "grid", "things", "phones")  # heads that are no part of the checkpoint
+AUXILIARY = ("bag", "grid", "things", "phones", "where", "match")  # heads that are no part of the checkpoint
 POS_X, POS_Y = (
     24,
     20,
 )  # columns and rows of patches that training may use; export.py fills the rest of the table
 if os.environ.get("TINY"):  # a test of the code on a CPU
     LAYERS = 6
-AUX_LAYER = LAYERS * 2 // 3 - 1  # the characters' positions are read off the stream behind this layer
+# the layers behind which the auxiliary heads read the stream: the characters of a patch; where on the board a question's
+# characters stand; which picture, which phoneme; where the next character of the answer stands. A model that only reads
+# does that in its last three layers: what it should find has to be found before.
+CHARACTERS, MATCH, NAMES, WHERE = (LAYERS * n // 12 for n in (4, 6, 7, 8))
+POINT = 64  # size of the vectors by which a position points at a patch
 CELLS_Y, CELLS_X = 3, 6  # the auxiliary grid: 16 x 8 pixels a cell
 
 
@@ -188,14 +192,21 @@ class Net(nn.Module):
         self.layers = nn.ModuleList(Layer(is_full(i)) for i in range(LAYERS))
         self.norm = RMSNorm(HIDDEN, init=1.5)
         # auxiliary heads, dropped at export: which characters a patch holds, which one each of its cells holds, which
-        # picture lies on a patch, which phoneme sounds in each 10 ms
+        # picture lies on a patch, which phoneme sounds in each 10 ms; on which patch the answer's next character stands, and
+        # a question's own
         self.bag, self.grid = nn.Linear(HIDDEN, classes - 1), nn.Linear(HIDDEN, CELLS_Y * CELLS_X * classes)
         self.things, self.phones = nn.Linear(HIDDEN, things + 1), nn.Linear(HIDDEN, phones * 4)
+        self.where, self.match = (nn.Linear(HIDDEN, 2 * POINT, bias=False) for _ in range(2))
         for name, p in self.named_parameters():
             if p.ndim == 2 and "pos_" not in name:
                 nn.init.normal_(p, std=p.shape[1] ** -0.5)
         with torch.no_grad():
             self.sound.proj.weight.copy_(filterbank())
+            # new heads say nothing at first, and so do not pull at a network that has learnt already: with random ones
+            # the gradient of a trained network was 50 times that of its answers
+            for head in (self.bag.weight, self.grid.weight, self.where.weight[POINT:], self.match.weight[POINT:]):
+                head.zero_()
+            self.bag.bias.fill_(-4)  # a patch holds few characters
         tables = rope_tables(longest, HEAD_DIM, 1e4, 1.0) + rope_tables(longest, GLOBAL_HEAD_DIM, 1e6, 0.25)
         for name, t in zip(("cos_s", "sin_s", "cos_f", "sin_f"), tables):
             self.register_buffer(name, t, persistent=False)
@@ -214,7 +225,7 @@ class Net(nn.Module):
 
     def stream(self, u, ids, rows, cols, frames=None):
         """u: normalised patches, or None; ids [B, T] with picture positions in place; frames int16 [B, positions behind
-        the picture, FRAME] or None. Returns (x [N, D], x behind AUX_LAYER).
+        the picture, FRAME] or None. Returns (x [N, D], {layer: x behind it, [B, T, D]} for the auxiliary heads).
         """
         batch, length, soft = ids.shape[0], ids.shape[1], rows * cols
         text = torch.cat([ids[:, :LEAD], ids[:, LEAD + soft :]], 1) if soft else ids
@@ -233,13 +244,13 @@ class Net(nn.Module):
             full: (table(c), table(s))
             for full, c, s in ((False, self.cos_s, self.sin_s), (True, self.cos_f, self.sin_f))
         }
-        middle = None
+        behind = {}
         for i, layer in enumerate(self.layers):
             q, k, v = self.parts["before"](layer, x, *ropes[layer.full])
             x = self.parts["after"](layer, x, attention(layer, q, k, v, batch, soft))
-            if i == AUX_LAYER:
-                middle = x
-        return x, middle
+            if i in (CHARACTERS, MATCH, NAMES, WHERE):
+                behind[i] = x.view(batch, length, HIDDEN)
+        return x, behind
 
     def logits(self, x):
         return softcap(self.norm(x) @ self.embed.weight.t())
@@ -250,18 +261,24 @@ class Net(nn.Module):
         b: tensors of feed.batch; images: pictures on which the characters' heads are trained, may be 0.
         """
         batch, length = b["ids"].shape
-        x, middle = self.stream(u, b["ids"], rows, cols, b.get("frames"))
+        x, behind = self.stream(u, b["ids"], rows, cols, b.get("frames"))
         ce = self.parts["loss"](self, x, b["labels"].reshape(-1))
-        middle, none = middle.view(batch, length, HIDDEN), torch.zeros((), device=x.device)
-        soft, seen, heard = rows * cols, none, none
-        patches = middle[:, LEAD : LEAD + soft]
+        soft, none = rows * cols, torch.zeros((), device=x.device)
+        seen, heard, first = none, none, LEAD + soft if soft else 0
+        patches = {layer: x[:, LEAD : LEAD + soft] for layer, x in behind.items()}
+        rest = {layer: x[:, first:] for layer, x in behind.items()}
         if "things" in b:
-            z = self.things(patches).float().flatten(0, 1)
+            z = self.things(patches[NAMES]).float().flatten(0, 1)
             seen = F.cross_entropy(z, b["things"].reshape(-1).long(), weight=self.thing_weight)
-        elif "cells" in b and images:
-            seen = sum(self.characters(patches[:images].flatten(0, 1), b["cells"][:images]))
+        if "cells" in b and images:
+            seen = sum(self.characters(patches[CHARACTERS][:images].flatten(0, 1), b["cells"][:images]))
+        if "points" in b:
+            points, says = b["points"][:, first:], b["labels"][:, first:] != -100
+            for layer, head, used in ((WHERE, self.where, says), (MATCH, self.match, ~says)):
+                labels = torch.where(used, points.long(), -100)
+                seen = seen + pointing(head, rest[layer], patches[layer], labels)
         if "phones" in b:
-            z = self.phones(middle[:, LEAD + soft :] if soft else middle).float().view(-1, self.phone_classes)
+            z = self.phones(rest[NAMES]).float().view(-1, self.phone_classes)
             labels = b["phones"].reshape(-1).long()
             labels = torch.where(labels == 255, -100, labels)
             heard = F.cross_entropy(z, labels, weight=self.phone_weight, ignore_index=-100)
@@ -269,11 +286,25 @@ class Net(nn.Module):
 
     def characters(self, h, cells):
         """Losses of the characters' heads: those in a patch, and those in its cells."""
-        cells = cells.reshape(-1, CELLS_Y * CELLS_X).long()
+        cells, h = cells.reshape(-1, CELLS_Y * CELLS_X).long(), unit(h)
         present = torch.zeros(cells.shape[0], self.classes, device=h.device).scatter_(1, cells, 1.0)[:, 1:]
         bag = F.binary_cross_entropy_with_logits(self.bag(h).float(), present) * (self.classes - 1) / 4
         z = self.grid(h).float().view(-1, self.classes)
         return bag, F.cross_entropy(z, cells.reshape(-1), weight=self.cell_weight)
+
+
+def unit(x):
+    """The stream grows from layer to layer; a head without a norm would start far too sure of itself."""
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + RMS_EPS)
+
+
+def pointing(head, text, patches, labels):
+    """Loss of a head that points from positions of the text, [B, T, D], at patches, [B, P, D]. labels [B, T]: the patch,
+    -100 for none; a batch may have none at all.
+    """
+    z = head(unit(text))[..., :POINT] @ head(unit(patches))[..., POINT:].transpose(1, 2) * POINT**-0.5
+    total = F.cross_entropy(z.float().flatten(0, 1), labels.reshape(-1), ignore_index=-100, reduction="sum")
+    return total / (labels >= 0).sum().clamp(min=1)
 
 
 def softcap(z):

@@ -1,11 +1,12 @@
 """Pictures with names on backgrounds, and textures with nothing to name: colour images uint8 [H, W, 3]."""
-import json, math, os
+import glob, json, math, os
 import numpy as np
 from PIL import Image
-from pack_pictures import CELL, COLUMNS
+from pack_pictures import CELL, COLUMNS, HELD, SEEN
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-STYLES, HELD_STYLE = ("noto", "fluent", "twitter"), "openmoji"
+STYLES, HELD_STYLE = SEEN, HELD
+ASKED_STYLES = ("noto", "fluent", "twitter")  # of the evaluation's set of seen styles
 PLACES = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
 WHAT = ["What is in the picture?"] * 4 + ["What do you see?", "Name the pictures.", "Describe the picture."]
 WHERE, WHICH, COUNT = "Where is the {name}?", "What is at the {place}?", "How many pictures are there?"
@@ -13,16 +14,35 @@ NOTHING, NOT_HERE = "Nothing.", "There is no {name}."
 
 
 class Sheets:
-    """The pictures of some styles, cut out on demand."""
+    """The pictures of some styles, cut out on demand. varied: in changed colours too, as training wants them."""
 
-    def __init__(self, styles=STYLES, data=os.path.join(HERE, "data")):
+    def __init__(self, styles=STYLES, varied=False, data=os.path.join(HERE, "data")):
         with open(os.path.join(data, "pictures.json")) as f:
             self.names = json.load(f)
         self.sheets = [Image.open(os.path.join(data, f"sheet-{s}.webp")).convert("RGBA") for s in styles]
+        self.varied = varied
+        box = lambda i: (i % COLUMNS * CELL, i // COLUMNS * CELL, (i % COLUMNS + 1) * CELL, (i // COLUMNS + 1) * CELL)
+        self.boxes = [box(i) for i in range(len(self.names))]
+        self.having = [[s for s in self.sheets if s.crop(b).getchannel("A").getbbox()] for b in self.boxes]
 
     def cut(self, r, index):
-        x, y = index % COLUMNS * CELL, index // COLUMNS * CELL
-        return r.choice(self.sheets).crop((x, y, x + CELL, y + CELL))
+        picture = r.choice(self.having[index]).crop(self.boxes[index])
+        return repainted(r, picture) if self.varied and r.random() < 0.4 else picture
+
+
+def repainted(r, picture):
+    """The same picture with its colours mixed, or few of them: what it shows does not depend on them."""
+    a = np.asarray(picture).astype(np.float32)
+    c = a[..., :3]
+    if r.random() < 0.7:
+        strength = r.uniform(0, 0.5)
+        mix = np.eye(3) * (1 - strength) + np.random.default_rng(r.randrange(1 << 30)).dirichlet([1, 1, 1], 3).T * strength
+        c = c @ mix.astype(np.float32) * r.uniform(0.8, 1.2) + r.uniform(-25, 25)
+    if r.random() < 0.5:
+        step = 255 / r.choice((2, 3, 4))
+        c = np.rint(c / step) * step
+    out = np.concatenate([np.clip(c, 0, 255), a[..., 3:]], 2).astype(np.uint8)
+    return Image.fromarray(out, "RGBA")
 
 
 def octaves(rng, w, h, low, high, channels=3):
@@ -59,7 +79,7 @@ def background(r, w, h):
 
 def scene(r, sheets, w, h):
     """(image, [(place 0-8, index)] in reading order, [(x, y, index) of the middles])"""
-    im = Image.fromarray(background(r, w // 2, h // 2).repeat(2, 0).repeat(2, 1))
+    im = Image.fromarray(background(r, w // 2, h // 2)).resize((w // 2 * 2, h // 2 * 2), Image.NEAREST)
     n = r.choice((1, 1, 2, 2, 3, 3, 4))
     cells = sorted(r.sample(range(9), n)) if n > 1 else [r.choice((4, 4, 4, *range(9)))]
     things, marks = [], []
@@ -101,6 +121,24 @@ def ask(r, things, names):
         c = r.choice(things)[0] if r.random() < 0.75 else r.randrange(9)
         return WHICH.format(place=PLACES[c]), names[there[c]] if c in there else NOTHING
     return COUNT, str(len(things))
+
+
+class Photos:
+    """Photographs (prepare) for training to refuse: a piece of one, turned over, in another light."""
+
+    def __init__(self, data=os.path.join(HERE, "data", "photos")):
+        self.photos = [Image.open(p).convert("RGB") for p in sorted(glob.glob(os.path.join(data, "*.jpg")))]
+
+    def piece(self, r, w, h):
+        photo = r.choice(self.photos)
+        width = r.uniform(0.4, 1) * min(photo.width, photo.height * w / h)
+        height = width * h / w
+        x, y = r.uniform(0, photo.width - width), r.uniform(0, photo.height - height)
+        im = photo.resize((w, h), Image.BILINEAR, (x, y, x + width, y + height))
+        im = im.transpose(Image.FLIP_LEFT_RIGHT) if r.random() < 0.5 else im
+        order = r.sample(range(3), 3) if r.random() < 0.3 else [0, 1, 2]
+        light = np.array([r.uniform(0.75, 1.2) for _ in range(3)], np.float32)
+        return np.clip(np.asarray(im)[..., order] * light, 0, 255).astype(np.uint8)
 
 
 def texture(r, w, h):

@@ -59,6 +59,25 @@ def filtered(x, rng, reverb):
     return np.fft.irfft(f, n).astype(np.float32)[: len(x)]
 
 
+def other_voice(r, x, labels):
+    """The same words by a larger or smaller speaker (sound and pace go together), at an unsteady pace, with resonances
+    that nobody's mouth has: (samples, labels). What training adds to its synthesisers, which are few.
+    """
+    rng = np.random.default_rng(r.randrange(1 << 30))
+    n = len(x)
+    knots = 2 + n // 8000
+    pace = 2 ** r.uniform(-0.35, 0.35) * (1 + rng.normal(0, r.choice((0, 0.03, 0.06)), knots))
+    pace = np.interp(np.linspace(0, knots - 1, n), np.arange(knots), np.clip(pace, 0.6, 1.6))
+    at = np.cumsum(1 / pace)  # when each sample comes
+    out = np.interp(np.arange(int(at[-1])), at, x).astype(np.float32)
+    labels = [(float(at[min(int(s * RATE), n - 1)]) / RATE, kind) for s, kind in labels]
+    m = nice(len(out))
+    f = np.fft.rfft(out, m)
+    u = np.log1p(np.arange(len(f)) * (RATE / m) / 300) / np.log1p(RATE / 2 / 300)  # 0 .. 1, even in octaves
+    decibels = sum(rng.normal(0, 2.5) * np.cos(np.pi * k * u + rng.uniform(0, 2 * np.pi)) for k in range(1, 6))
+    return np.fft.irfft(f * 10 ** (decibels / 20), m).astype(np.float32)[: len(out)], labels
+
+
 def recorded(r, x, labels, longest, rough):
     """A recording of at most `longest` samples, and its phoneme classes uint8 [soft tokens, FINE], or None if too long.
 

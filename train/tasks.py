@@ -36,18 +36,36 @@ HELD_FOREIGN = corpus.listed(
     "How do airplanes fly?,What happened in 1969?,Write a letter to my landlord.,Is this a good price?,Make me laugh.,"
     "What is love?,Compare cats and dogs.,Turn off the lights."
 )
-POOL, USES = 256, 3  # recordings kept by a process, and how often one is used
+# synthesiser: share of what is heard, recordings kept by a process, and how often one is used. flite takes six times as
+# long as espeak-ng.
+POOLS = {"espeak": (0.6, 192, 3), "flite": (0.4, 192, 9)}
+FLITE_AT_ONCE = 0.12  # share where a recording can be used once only
+OTHER_VOICE = 0.6  # share of recordings in training that sounds.other_voice changes
+OLD_STYLE = 2.5  # how much oftener training picks faces with old-style figures
 LEAST_SIZES = (18, 20, 20, 22, 22, 24, 24)
 
 
 class Example:
-    """start, end: ids around the picture's soft tokens; answer: text."""
+    """start, end: ids around the picture's soft tokens; answer: text; marks, asked_marks: which of the drawing's
+    characters each character of the answer and of the question repeats, -1 where it repeats none.
+    """
 
-    def __init__(self, question, answer, image=True, sound=None, phones=None):
+    def __init__(self, question, answer, image=True, sound=None, phones=None, marks=(), asked_marks=()):
         self.start, self.end = tokenizer.prompt(question, image, 0 if sound is None else sounds.needed(sound))
         self.answer, self.ids, self.question = answer, boards.tokens(answer), question
+        # ids before an answer, their marks, its ids, their marks
+        self.turns = [(self.end, asked_points(self.end, question, asked_marks), self.ids, pointed(self.ids, marks))]
         self.sound, self.phones = sound, phones
         self.drawing = self.corners = self.colour = self.palette = self.camera = self.things = None
+
+    def length(self):
+        """Ids behind the picture."""
+        return sum(len(asked) + len(ids) for asked, _, ids, _ in self.turns)
+
+    def then(self, question, answer, marks=(), asked_marks=()):
+        """A further question in the same chat."""
+        asked, ids = tokenizer.further(question), boards.tokens(answer)
+        self.turns.append((asked, asked_points(asked, question, asked_marks), ids, pointed(ids, marks)))
 
     def drawn(self, canvas, palette, camera, corners):
         self.drawing, self.palette, self.camera, self.corners = canvas, palette, camera, corners
@@ -59,17 +77,20 @@ class Example:
 
 
 class Tasks:
-    """The material of one process. held: what training never sees (families, cities, styles, voices)."""
+    """The material of one process. held: what training never sees (families, cities, styles, voices); voices: {name of
+    POOLS: synthesiser}, of which espeak alone has voices that are held out.
+    """
 
-    def __init__(self, r, atlas, sheets=None, synthesiser=None, held=False):
-        self.r, self.atlas, self.sheets, self.voice, self.held = r, atlas, sheets, synthesiser, held
-        self.spoken_before = []  # recordings are heard several times, each time in another room
+    def __init__(self, r, atlas, sheets=None, voices=None, held=False, photos=None):
+        self.r, self.atlas, self.sheets, self.voices, self.held = r, atlas, sheets, voices, held
+        self.photos = photos
+        self.said_before = {name: [] for name in POOLS}  # heard several times, each time in another room
 
     def example(self, task, w, h, room, **options):
         """An example of at most `room` ids besides those before and in the picture."""
         while True:
             e = getattr(self, task)(w, h, room, **options)
-            if e and len(e.end) + len(e.ids) <= room:
+            if e and e.length() <= room:
                 return e
 
     def drawn_board(self, w, h, rows, least, hard, rough):
@@ -83,23 +104,38 @@ class Tasks:
         if not got:
             return None
         question = self.r.choice(boards.BOARD_QUESTIONS)
-        return Example(question, boards.answer(got[0].table)).drawn(got[0].canvas, *got[1])
+        e = Example(question, boards.answer(got[0].table), marks=got[0].all_marks())
+        return e.drawn(got[0].canvas, *got[1])
 
-    def lines(self, w, h, room, count=5, least=None, rough=1.0, hard=0.5):
+    def lines(self, w, h, room, count=5, least=None, rough=1.0, hard=0.5, alike=0):
         r = self.r
         question = r.choice(boards.TEXT_QUESTIONS)
         corners, scale = looks.quad(r, w, h, rough)
         least = (least or r.choice(LEAST_SIZES)) / scale
-        got = boards.lines(r, self.atlas, w, h, count, least, room - len(question) - 16, hard)
+        got = boards.lines(r, self.atlas, w, h, count, least, room - len(question) - 16, hard, alike)
         if not got:
             return None
         look = looks.palette(r), looks.camera(r, w, h, corners, rough), corners
-        return Example(question, "\n".join(got[1])).drawn(got[0], *look)
+        text = "\n".join(got[1])
+        return Example(question, text, marks=boards.shown(text, 0)).drawn(got[0], *look)
 
-    def ask(self, w, h, room, rows=(2, 9), least=None, rough=1.0, hard=0.3):
+    def ask(self, w, h, room, rows=(2, 9), least=None, rough=1.0, hard=0.3, turns=1):
+        """turns: how many questions about one board, as far as there is room."""
         got = self.drawn_board(w, h, rows, least or self.r.choice(LEAST_SIZES), hard, rough)
-        asked = got and questions.ask(self.r, got[0])
-        return asked and Example(asked[0], asked[1]).drawn(got[0].canvas, *got[1])
+        kinds = questions.KINDS if turns == 1 else questions.TAUGHT
+        asked = got and questions.ask(self.r, got[0], kinds=kinds)
+        if not asked:
+            return None
+        e, known = Example(asked.question, asked.answer, **marks_of(got[0], asked)), {asked.question}
+        for _ in range(turns - 1):
+            more = questions.ask(self.r, got[0], kinds=kinds)
+            if more and more.question not in known:
+                e.then(more.question, more.answer, **marks_of(got[0], more))
+                known.add(more.question)
+                if e.length() > room:
+                    e.turns.pop()
+                    break
+        return e.drawn(got[0].canvas, *got[1])
 
     def unreadable(self, w, h, room):
         """Text far too small, or far too coarse."""
@@ -122,7 +158,7 @@ class Tasks:
 
     def foreign_task(self):
         r = self.r
-        word = lambda: r.choice(corpus.words()) if r.random() < 0.5 else r.choice(corpus.CITIES)
+        word = lambda: corpus.word(r) if r.random() < 0.5 else r.choice(corpus.CITIES)
         form = r.choice(HELD_FOREIGN if self.held else FOREIGN_TASKS)
         while "{w}" in form:
             form = form.replace("{w}", word(), 1)
@@ -143,29 +179,48 @@ class Tasks:
 
     def texture(self, w, h, room):
         r = self.r
-        image = pictures.texture(r, w, h)
+        image = self.photos.piece(r, w, h) if self.photos and r.random() < 0.5 else pictures.texture(r, w, h)
         reading = r.random() < 0.35
         question = r.choice(boards.TEXT_QUESTIONS + boards.BOARD_QUESTIONS if reading else pictures.WHAT)
         answer = UNREADABLE if reading else NOTHING_SEEN
         return Example(question, answer).coloured(image, looks.camera(r, w, h, None, 0.4))
 
-    def said(self, text, longest, rough):
-        samples, labels = self.voice.anyone(self.r, grammar.spelled(text), self.held)
-        return sounds.recorded(self.r, samples, labels, longest, rough) if labels else None
+    def synthesised(self, name, text):
+        """(samples, labels) of a text by a synthesiser's random voice."""
+        held = dict(held=True) if self.held else {}
+        return self.voices[name].anyone(self.r, grammar.spelled(text), **held)
 
-    def transcript(self, w, h, room, rough=1.0, published=False, longest=3.7):
-        r, pool = self.r, self.spoken_before
-        if len(pool) < POOL or r.random() < 1 / USES:
+    def recorded(self, samples, labels, longest, rough):
+        if not labels:
+            return None
+        if not self.held and self.r.random() < OTHER_VOICE:
+            samples, labels = sounds.other_voice(self.r, samples, labels)
+        return sounds.recorded(self.r, samples, labels, longest, rough)
+
+    def said(self, text, longest, rough):
+        name = "flite" if not self.held and self.r.random() < FLITE_AT_ONCE else "espeak"
+        return self.recorded(*self.synthesised(name, text), longest, rough)
+
+    def kept(self):
+        """(text, samples, labels) of a sentence that may have been heard before."""
+        r = self.r
+        name = "espeak" if self.held else r.choices(list(POOLS), [share for share, _, _ in POOLS.values()])[0]
+        _, most, uses = POOLS[name]
+        pool = self.said_before[name]
+        if len(pool) < most or r.random() < 1 / uses:
             text = grammar.sentence(r)
-            said = (text, *self.voice.anyone(r, grammar.spelled(text), self.held))
-            if len(pool) < POOL:
+            said = (text, *self.synthesised(name, text))
+            if len(pool) < most:
                 pool.append(said)
             else:
-                pool[r.randrange(POOL)] = said
-        else:
-            said = r.choice(pool)
-        text, samples, labels = said
-        heard = sounds.recorded(r, samples, labels, int(longest * sounds.RATE), rough) if labels else None
+                pool[r.randrange(most)] = said
+            return said
+        return r.choice(pool)
+
+    def transcript(self, w, h, room, rough=1.0, published=False, longest=3.7):
+        r = self.r
+        text, samples, labels = self.kept()
+        heard = self.recorded(samples, labels, int(longest * sounds.RATE), rough)
         if published:
             question, answer = PUBLISHED.format(r.choice(("English", "the original language"))), grammar.with_digits(text)
         else:
@@ -201,15 +256,42 @@ class Tasks:
         asked = got and questions.ask(r, got[0], named=True)
         if not asked:
             return None
-        frames = room - len(asked[1]) - 48
-        heard = self.said(asked[2], min(frames, 150) * sounds.FRAME, rough)
+        frames = room - len(asked.answer) - 48
+        heard = self.said(asked.spoken, min(frames, 150) * sounds.FRAME, rough)
         if not heard:
             return None
         if r.random() < 0.1:
-            e = Example(r.choice(TRANSCRIBE), asked[2], True, *heard)
+            e = Example(r.choice(TRANSCRIBE), asked.spoken, True, *heard)
         else:
-            e = Example(r.choice(ANSWER), asked[1], True, *heard)
+            e = Example(r.choice(ANSWER), asked.answer, True, *heard, **marks_of(got[0], asked, heard=True))
         return e.drawn(got[0].canvas, *got[1])
+
+
+def marks_of(board, asked, heard=False):
+    """Arguments of an Example that answers questions.Asked: marks of the answer and of the question."""
+    question = []
+    if asked.subject:
+        row, column = asked.subject
+        question = [-1] * asked.at + boards.shown(board.table[row][column], board.first[row, column])
+    if heard:  # no character of the question is written
+        question = question[asked.at :][:1]
+    return dict(marks=board.marks(asked.cells, asked.between), asked_marks=question)
+
+
+def pointed(ids, marks):
+    """The mark of each id of a text."""
+    return [marks[at] if at < len(marks) else -1 for at in tokenizer.spans(ids)]
+
+
+def asked_points(ids, question, marks):
+    """The marks of ids around a question: of its characters, and at the end of its turn that of its first one."""
+    out, q = [-1] * len(ids), tokenizer.encode(question)
+    if any(m >= 0 for m in marks):
+        at = next(i for i in range(len(ids)) if ids[i : i + len(q)] == q)
+        if len(marks) > 1:
+            out[at : at + len(q)] = pointed(q, marks)
+        out[ids.index(tokenizer.END, at + len(q))] = next(m for m in marks if m >= 0)
+    return out
 
 
 def coarse(canvas, block):
@@ -223,13 +305,14 @@ def coarse(canvas, block):
 
 def material(seed, faces, held=False, colour=True, voice=True):
     """Tasks over a set of faces."""
-    import glyphs, speech
+    import flite, glyphs, speech
 
     styles = (pictures.HELD_STYLE,) if held else pictures.STYLES
     return Tasks(
         random.Random(seed),
-        glyphs.Atlas(faces),
-        pictures.Sheets(styles) if colour else None,
-        speech.Synthesiser() if voice else None,
+        glyphs.Atlas(faces, 1 if held else OLD_STYLE),
+        pictures.Sheets(styles, varied=not held) if colour else None,
+        dict(espeak=speech.Synthesiser(), flite=flite.Synthesiser()) if voice else None,
         held,
+        pictures.Photos() if colour and not held else None,
     )

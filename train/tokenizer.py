@@ -121,6 +121,22 @@ def prompt(question, image=True, sound=0):
     return before, after + [v("<|channel>")] + encode("thought\n") + [v("<channel|>")]
 
 
+def further(question):
+    """Ids between an answer's end and the answer to a further question in the same chat."""
+    after = encode("\n") + [TURN] + encode("user\n") + encode(question) + [END] + encode("\n") + [TURN]
+    return after + encode("model\n") + [VOCABULARY["<|channel>"]] + encode("thought\n") + [VOCABULARY["<channel|>"]]
+
+
+def spans(ids):
+    """Index of the first character that each id of a text writes."""
+    out, at = [], 0
+    for i in ids:
+        out.append(at)
+        t = STRINGS[i]
+        at += (int(t[3:5], 16) & 0xC0 != 0x80) if t.startswith("<0x") and len(t) == 6 else len(t)
+    return out
+
+
 def write(path):
     """tokenizer.json in the layout of the published checkpoint."""
     added = [

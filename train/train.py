@@ -14,7 +14,7 @@ import numpy as np, torch
 import torch.distributed as dist
 import feed, glyphs, tasks
 from stage import Stage
-from trainer import DEVICE, GPU, RANK, WORLD, Trainer, peak, save, say
+from trainer import DEVICE, GPU, RANK, START, WORLD, Trainer, peak, save, say
 
 RUN_UP, REPORT = 200, 200  # steps
 
@@ -33,7 +33,11 @@ def arguments():
                    "0 with --start)")
     a.add_argument("--snapshot", type=float, default=0,
                    help="also export to OUT.snapshot at this progress, and save the state there")
-    a.add_argument("--resume", help="a state saved by --snapshot; give the other options again, --start too")
+    a.add_argument("--stop-after", type=float, default=0, help="stop so many seconds after the start of the program; the "
+                   "state goes to OUT.state")
+    a.add_argument("--resume", help="a saved state; give the other options again, --start too")
+    a.add_argument("--begin", type=float, default=0, help="progress to begin with: --start goes on where a run stopped")
+    a.add_argument("--finish", type=float, default=0, help="seconds for what is left, instead of --seconds for the whole")
     a.add_argument("--start", help="a checkpoint to start from (weights only); it reads already")
     a.add_argument("--workers", type=int, default=max(1, min(15, (os.cpu_count() or 2) // WORLD - 1)))
     a.add_argument("--reserve", type=int, default=32, help="batches kept for a second, varied use when none is ready; "
@@ -58,7 +62,7 @@ def held_out_samples():
 
 def train(t, data, a, begin):
     samples = held_out_samples() if RANK == 0 else None
-    clock = torch.tensor([begin], dtype=torch.float64, device=DEVICE)
+    clock = torch.tensor([begin, 0], dtype=torch.float64, device=DEVICE)  # progress, and whether to stop
     stage = Stage(data, a.reserve)
     staged, snapshot, evaluated = None, a.snapshot > begin, begin
     progress, ahead, ops, count = begin, [], 0.0, 0
@@ -68,11 +72,12 @@ def train(t, data, a, begin):
     while True:
         if t.step % 20 == 0:
             clock[0] = begin + (time.time() - t0) / a.seconds
+            clock[1] = a.stop_after and time.time() - START > a.stop_after
             if WORLD > 1:
                 dist.broadcast(clock, 0)
-            progress = clock.item()
+            progress, stop = clock.tolist()
             data.progress.value = progress
-            if progress >= 1:
+            if progress >= 1 or stop:
                 break
         if a.steps and t.step >= a.steps:
             break
@@ -116,13 +121,18 @@ def train(t, data, a, begin):
             snapshot = False
             if RANK == 0:
                 save(t, a.out + ".snapshot")
-                torch.save(dict(t.state(), progress=progress), a.out + ".state")
-                say("snapshot")
+                save_state(t, progress, a.out)
     dt = time.time() - t_all
     rate = ops_all / dt
     say(f"trained {dt:.0f} s, {t.step} steps, {t.seen} examples, {rate / 1e12:.0f} TFLOP/s, {rate / peak():.1%} of peak")
     if RANK == 0:
         say("      held out, characters and answers:", t.forced(samples))
+    return progress
+
+
+def save_state(t, progress, out):
+    torch.save(dict(t.state(), progress=progress), out + ".state")
+    say(f"saved the state at {progress:.3f}, step {t.step}")
 
 
 def main():
@@ -137,10 +147,10 @@ def main():
             torch.cuda.check_error(torch.cuda.cudart().cudaHostRegister(m.ctypes.data, m.nbytes, 0))
         torch.cuda.set_stream(torch.cuda.Stream())  # one stream for warm-up, capture and replay
     if WORLD > 1:
-        dist.init_process_group("nccl", device_id=torch.device(DEVICE))
+        dist.init_process_group("nccl" if GPU else "gloo", **(dict(device_id=torch.device(DEVICE)) if GPU else {}))
     t = Trainer(a)
     t.prepare()
-    begin = 0.0
+    begin = a.begin
     if a.resume:
         s = torch.load(a.resume, map_location=DEVICE)
         t.load(s)
@@ -148,9 +158,13 @@ def main():
         say(f"resumed at {begin:.3f}, step {t.step}")
     if WORLD > 1:
         dist.barrier()
-    train(t, data, a, begin)
+    if a.finish:
+        a.seconds = a.finish / (1 - begin)
+    progress = train(t, data, a, begin)
     if RANK == 0:
         save(t, a.out)
+        if progress < 1:
+            save_state(t, progress, a.out)
     if WORLD > 1:
         dist.barrier()
     data.close()

@@ -2,7 +2,7 @@
 import os, sys, time
 import numpy as np, torch, torch.nn as nn
 import torch.distributed as dist
-import export, feed, model, pixels, sounds
+import export, feed, model, pixels, sounds, tokenizer
 from muon import Muon
 
 RANK, WORLD = (int(os.environ.get(k, d)) for k, d in (("RANK", 0), ("WORLD_SIZE", 1)))
@@ -77,7 +77,9 @@ class Trainer:
                 x["pals"] = torch.rand(n, 9, 3, device=DEVICE)
                 if colour:
                     x["things"] = z(n, soft)
-                elif self.a.characters:
+                else:
+                    x["points"] = z(n, length)
+                if not colour and self.a.characters:
                     x["cells"] = z(n, soft, model.CELLS_X * model.CELLS_Y, t=torch.uint8)
             if heard:
                 size = n * heard * model.FRAME * 2
@@ -224,7 +226,11 @@ class Trainer:
             used = labels != -100
             hit = (lg.argmax(-1) == labels) | ~used
             right = (hit & used).sum().item() / used.sum().item()
-            out.append(f"{name} {right:.3f} {hit.all(1).float().mean().item():.2f}")
+            ends = (labels == tokenizer.END).long()
+            answer = ends.cumsum(1) - ends  # of a chat with several
+            wrong = torch.zeros_like(labels).scatter_add_(1, answer, (~hit).long())
+            whole = (wrong == 0) & (torch.arange(length, device=DEVICE)[None] < ends.sum(1, keepdim=True))
+            out.append(f"{name} {right:.3f} {whole.sum().item() / ends.sum().item():.2f}")
         self.net.parts = parts
         return ", ".join(out)
 
