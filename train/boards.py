@@ -6,6 +6,7 @@ import numpy as np
 import corpus, tokenizer
 from glyphs import CHAR_INDEX, Canvas, plain
 
+SMALL = 27
 SIZES = (18, 20, 22, 24, 27, 30, 34, 38, 44, 52, 64, 80, 100)
 ORDERS = [("time", "flight", "dest", "gate", "status")] * 4 + [
     ("time", "dest", "flight", "gate", "status"),
@@ -287,13 +288,16 @@ def board(r, atlas, width, height, rows, least, hard, sizes=SIZES, held=False, u
     return b
 
 
-def lines(r, atlas, width, height, count, least, cap, hard=0.25, alike=0):
+def lines(r, atlas, width, height, count, least, cap, hard=0.25, alike=0, small=0):
     """One to `count` lines of text, at most `cap` characters: (canvas, [text, ...]), or None. hard, alike: as
-    corpus.text_line's.
+    corpus.text_line's; small: share of pictures with one of the smallest sizes, SMALL at most.
     """
     face, n = atlas.pick(r), r.randrange(1, count + 1)
     c = Canvas(width, height)
-    px = r.choice([s for s in SIZES if s >= least])
+    sizes = [s for s in SIZES if s >= least]
+    if small and r.random() < small:
+        sizes = [s for s in sizes if s <= SMALL] or sizes[:1]
+    px = r.choice(sizes)
     g, out, left = atlas.get(face, px, r.random() < 0.5), [], cap
     total = n * g.height * 1.05
     if total > height - 8:

@@ -55,7 +55,7 @@ class Maker:
 # skill: (how many, held, function of Tasks -> Example)
 SKILLS = {
     "lines": (60, True, lambda t: t.example("lines", W, H, ROOM, least=20, count=4)),
-    "lines seen": (30, False, lambda t: t.example("lines", W, H, ROOM, least=20, count=4)),
+    "lines seen": (90, False, lambda t: t.example("lines", W, H, ROOM, least=20, count=4)),
     "ask": (100, True, lambda t: t.example("ask", W, H, ROOM, least=24)),
     "pictures": (100, False, lambda t: named(t)),
     "pictures unseen": (60, True, lambda t: named(t)),

@@ -107,12 +107,12 @@ class Tasks:
         e = Example(question, boards.answer(got[0].table), marks=got[0].all_marks())
         return e.drawn(got[0].canvas, *got[1])
 
-    def lines(self, w, h, room, count=5, least=None, rough=1.0, hard=0.5, alike=0):
+    def lines(self, w, h, room, count=5, least=None, rough=1.0, hard=0.5, alike=0, small=0):
         r = self.r
         question = r.choice(boards.TEXT_QUESTIONS)
         corners, scale = looks.quad(r, w, h, rough)
         least = (least or r.choice(LEAST_SIZES)) / scale
-        got = boards.lines(r, self.atlas, w, h, count, least, room - len(question) - 16, hard, alike)
+        got = boards.lines(r, self.atlas, w, h, count, least, room - len(question) - 16, hard, alike, small)
         if not got:
             return None
         look = looks.palette(r), looks.camera(r, w, h, corners, rough), corners
