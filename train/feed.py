@@ -21,6 +21,7 @@ RECIPES = {
     "middle": Recipe(DRAWING, 512, {"lines": 0.55, "board": 0.45}, {"lines": LINES, "board": dict(rows=(2, 6))}),
     "long": Recipe(DRAWING, 768, {"lines": 0.03, "board": 0.97}, {"board": dict(rows=(5, 12))}),
     "ask": Recipe(DRAWING, 512, {"ask": 0.86, "foreign_shown": 0.05, "unreadable": 0.09}, {"ask": dict(turns=9)}),
+    "find": Recipe(DRAWING, 512, {"ask": 1.0}, {"ask": dict(turns=9, rows=(2, 3), least=24)}),  # ask, easier
     "picture": Recipe(COLOUR, 384, {"scene": 0.86, "texture": 0.14}, {}),
     "hear": Recipe(SOUND, 192, {"transcript": 0.9, "no_speech": 0.05, "foreign_text": 0.05}, {}),
     "hear_long": Recipe(SOUND, 512, {"published": 0.5, "long_speech": 0.5}, {}),
@@ -35,7 +36,10 @@ MIXES = {
         (0.70, dict(short=0.07, middle=0.13, long=0.18, ask=0.12, picture=0.12, hear=0.20, hear_long=0.06, spoken=0.12)),
     ],
     "more": [
-        (0.00, dict(short=0.09, middle=0.15, long=0.11, ask=0.20, picture=0.18, hear=0.11, hear_long=0.04, spoken=0.12)),
+        (0.00, dict(short=0.09, middle=0.14, long=0.10, find=0.14, ask=0.12,
+                picture=0.17, hear=0.10, hear_long=0.04, spoken=0.10)),
+        (0.15, dict(short=0.09, middle=0.15, long=0.11, find=0.05, ask=0.17,
+                picture=0.16, hear=0.10, hear_long=0.04, spoken=0.13)),
         (0.55, dict(short=0.09, middle=0.20, long=0.15, ask=0.20, picture=0.13, hear=0.08, hear_long=0.03, spoken=0.12)),
     ],
 }
