@@ -86,12 +86,14 @@ TEST(KvCache, ASharedBlockIsCopiedWhenItIsWritten) {
   EXPECT_EQ(read(0, 3), zero);
 }
 
+class SharedPages : public testing::TestWithParam<BackendCase> {};
+
 // Conversations that begin alike, at once, in more of them than slots: each gets what it gets alone, wherever
 // the other ones leave the common beginning, inside of a block or at its edge.
-TEST(KvPages, ConversationsThatBeginAlike) {
+TEST_P(SharedPages, ConversationsThatBeginAlike) {
   constexpr int kTalks = 24, kThreads = 6;
-  const auto together = Engine::load(kTiny, cpu_options(4, 16, 640)),
-             alone = Engine::load(kTiny, cpu_options(1, 16, 640));
+  const auto together = load_case(GetParam(), kTiny, cpu_options(4, 16, 640)),
+             alone = load_case(GetParam(), kTiny, cpu_options(1, 16, 640));
   std::mt19937 random(11);
   std::vector<int32_t> base(300);
   for (int32_t& id : base) id = static_cast<int32_t>(300 + random() % 100);
@@ -133,6 +135,11 @@ TEST(KvPages, ConversationsThatBeginAlike) {
   for (size_t i = 0; i < talks.size(); ++i) EXPECT_EQ(got[i], want[i]) << "talk " << i;
   EXPECT_GT(shared.load(), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Cpu, SharedPages,
+                         testing::Values(BackendCase{"cpu", ""}, BackendCase{"cpu", "portable", 4},
+                                         BackendCase{"cpu", "portable", 1, 5}),
+                         [](const auto& c) { return c.param.name(); });
 
 }  // namespace
 }  // namespace tessera::test
