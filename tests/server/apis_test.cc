@@ -268,15 +268,21 @@ TEST_F(Apis, MetricsAreCounted) {
   model_->play({rich(), FinishReason::kStop});
   post("/v1/chat/completions", {{"messages", user("hi")}});
   post("/v1/messages", {{"messages", user("hi")}});
-  const Answer answer = get("/metrics");
+  const auto lines = {"tessera_requests_total{route=\"chat_completions\",status=\"200\"} 1\n",
+                      "tessera_requests_total{route=\"messages\",status=\"400\"} 1\n",
+                      "tessera_prompt_tokens_total 12\n",
+                      "tessera_cached_tokens_total 4\n",
+                      "tessera_completion_tokens_total 4\n",
+                      "tessera_first_token_seconds_count 1\n",
+                      "tessera_connections 1\n"};
+  Answer answer;
+  const auto has = [&](const char* line) { return answer.body.find(line) != std::string::npos; };
+  wait_for([&] {
+    answer = get("/metrics");
+    return std::all_of(lines.begin(), lines.end(), has);
+  });
   EXPECT_TRUE(answer.has("Content-Type: text/plain; version=0.0.4"));
-  for (const char* line :
-       {"tessera_requests_total{route=\"chat_completions\",status=\"200\"} 1\n",
-        "tessera_requests_total{route=\"messages\",status=\"400\"} 1\n", "tessera_prompt_tokens_total 12\n",
-        "tessera_cached_tokens_total 4\n", "tessera_completion_tokens_total 4\n",
-        "tessera_first_token_seconds_count 1\n", "tessera_connections 1\n"}) {
-    EXPECT_NE(answer.body.find(line), std::string::npos) << line << answer.body;
-  }
+  for (const char* line : lines) EXPECT_TRUE(has(line)) << line << answer.body;
 }
 
 }  // namespace

@@ -13,10 +13,6 @@ class Choices : public ScriptedServer {
     return script;
   }
   Json asking_for(int n, bool stream) { return {{"messages", user("hi")}, {"n", n}, {"stream", stream}}; }
-  void wait_for(const std::function<bool()>& condition) {
-    for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    EXPECT_TRUE(condition());
-  }
 };
 
 TEST_F(Choices, AreWrittenAtOnce) {

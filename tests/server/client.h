@@ -7,9 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "scripted_model.h"
@@ -123,6 +126,14 @@ inline Answer ask(int port, const std::string& method, const std::string& path, 
   EXPECT_TRUE(socket.connected());
   socket.send(request_text(method, path, body, headers));
   return parse_answer(socket.receive_all());
+}
+
+/// For what comes a moment after an answer: its log line, its metrics, the end of its connection.
+inline void wait_for(const std::function<bool()>& condition) {
+  bool met = false;
+  for (int i = 0; i < 2000 && !(met = condition()); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(met);
 }
 
 /// A server with a scripted model on a free port.

@@ -13,10 +13,6 @@ class Http : public ScriptedServer {
     socket.send(bytes);
     return parse_answer(socket.receive_all(5000));
   }
-  void wait_for(const std::function<bool()>& condition) {
-    for (int i = 0; i < 500 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    EXPECT_TRUE(condition());
-  }
   static std::string chat(bool stream = true) {
     return request_text("POST", "/v1/chat/completions", dump({{"messages", user("hi")}, {"stream", stream}}));
   }

@@ -137,6 +137,7 @@ TEST_F(PageNeeds, TheLogsEndWithoutPrompts) {
   const std::string key = "Authorization: Bearer k\r\n";
   ASSERT_EQ(post("/v1/chat/completions", {{"messages", user("SECRET-QUESTION")}}, key).status, 200);
   EXPECT_EQ(get("/logs").status, 401);
+  wait_for([&] { return get("/logs", key).body.find("chat/completions status=200") != std::string::npos; });
   const Answer logs = get("/logs", key);
   EXPECT_EQ(logs.status, 200);
   EXPECT_TRUE(logs.has("Content-Type: text/plain"));
