@@ -71,6 +71,8 @@ TEST(Faults, KilledWhileTheCacheIsWritten) {
   ASSERT_NE(after.port(), 0) << after.log() << after.output();
   EXPECT_EQ(text_of(post(after, chat(kLong + "And the end."))), want);
   EXPECT_EQ(text_of(post(after, chat(kLong + "And the end."))), want) << "from what was kept";
+  after.signal(SIGTERM);  // what it writes itself is whole then
+  after.wait();
   for (const auto& entry : fs::recursive_directory_iterator(dir.path())) {
     EXPECT_NE(entry.path().extension(), ".part") << "a leftover of a kill: " << entry.path();
   }
