@@ -70,21 +70,27 @@ Tensor raw(uint8_t* bytes, int64_t count) {
 
 }  // namespace
 
-template <typename Part>
-void KvCache::each_part(bool sliding, int64_t sequence, int64_t index, const Part& part) const {
-  if (!sliding) return each_page_part(pages_.page(sequence, index), part);
-  for (const KvLayer& l : layers_) {
-    if (l.ring_blocks == 0) continue;
-    const int64_t block = sequence * l.ring_blocks + index % l.ring_blocks;
-    for (uint8_t* base : {l.k, l.v}) part(base + block * layer_bytes(l), layer_bytes(l));
-  }
+int64_t KvCache::place(const KvLayer& l, int64_t sequence, int64_t index) const {
+  return l.ring_blocks > 0 ? sequence * l.ring_blocks + index % l.ring_blocks : pages_.page(sequence, index);
 }
 
 template <typename Part>
-void KvCache::each_page_part(int64_t page, const Part& part) const {
-  for (const KvLayer& l : layers_)
+void KvCache::each_part(bool sliding, int64_t sequence, int64_t index, const Part& part) const {
+  for (const KvLayer& l : layers_) {
+    if ((l.ring_blocks > 0) != sliding) continue;
+    const int64_t at = place(l, sequence, index) * layer_bytes(l);
+    for (uint8_t* base : {l.k, l.v}) part(base + at, layer_bytes(l));
+  }
+}
+
+template <typename From>
+void KvCache::copy_into(bool sliding, int64_t sequence, int64_t index, const From& from) {
+  for (const KvLayer& l : layers_) {
+    if ((l.ring_blocks > 0) != sliding) continue;
+    const int64_t count = layer_bytes(l), to = place(l, sequence, index);
     for (uint8_t* base : {l.k, l.v})
-      if (l.ring_blocks == 0) part(base + page * layer_bytes(l), layer_bytes(l));
+      backend_->copy(raw(base + to * count, count), raw(base + from(l) * count, count));
+  }
 }
 
 void KvCache::write_table() {
@@ -104,11 +110,7 @@ void KvCache::own_page(int64_t sequence, int64_t index, bool keep) {
   if (before < 0) return;
   changed_[static_cast<size_t>(sequence)] = true;
   if (!keep) return;
-  std::vector<uint8_t*> targets;
-  each_part(false, sequence, index, [&](uint8_t* at, int64_t) { targets.push_back(at); });
-  size_t i = 0;
-  each_page_part(
-      before, [&](uint8_t* at, int64_t count) { backend_->copy(raw(targets[i++], count), raw(at, count)); });
+  copy_into(false, sequence, index, [&](const KvLayer&) { return int64_t{before}; });
 }
 
 void KvCache::prepare(const StepPlan& plan) {
@@ -148,11 +150,7 @@ void KvCache::copy_block(int64_t to, int64_t from, int64_t index, bool sliding) 
     changed_[static_cast<size_t>(to)] = true;
     return;
   }
-  std::vector<uint8_t*> targets;
-  each_part(sliding, to, index, [&](uint8_t* at, int64_t) { targets.push_back(at); });
-  size_t i = 0;
-  each_part(sliding, from, index,
-            [&](uint8_t* at, int64_t count) { backend_->copy(raw(targets[i++], count), raw(at, count)); });
+  copy_into(true, to, index, [&](const KvLayer& l) { return place(l, from, index); });
 }
 
 }  // namespace tessera

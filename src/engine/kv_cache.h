@@ -63,11 +63,14 @@ class KvCache {
   int64_t shared_bytes() const { return pages_.shared() * block_bytes(false); }
 
  private:
-  // part(place in K or V, bytes) for each layer of the kind, K before V.
+  // Which block of a layer's memory holds block `index` of a sequence.
+  int64_t place(const KvLayer& l, int64_t sequence, int64_t index) const;
+  // part(its memory in K or V, bytes) for each layer of the kind, K before V.
   template <typename Part>
   void each_part(bool sliding, int64_t sequence, int64_t index, const Part& part) const;
-  template <typename Part>
-  void each_page_part(int64_t page, const Part& part) const;
+  // from(layer): which block of its memory is copied there.
+  template <typename From>
+  void copy_into(bool sliding, int64_t sequence, int64_t index, const From& from);
   void own_page(int64_t sequence, int64_t index, bool keep);
   void write_table();
 
