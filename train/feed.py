@@ -3,7 +3,7 @@
 The recipe and shape of batch i are functions of i and the progress. A key (kind, grid index, tokens) names a shape,
 and all shapes hold the same number of tokens. What is trained when is data: RECIPES and MIXES.
 """
-import ctypes, mmap, multiprocessing, os, random, signal
+import ctypes, mmap, multiprocessing, os, random, signal, traceback
 from collections import namedtuple
 import numpy as np
 import glyphs, looks, pack_pictures, sounds, speech, tasks, tokenizer
@@ -218,8 +218,12 @@ def work(worker, workers, seed, faces, memory, free, ready, progress, reading, k
         slot = free.get()
         known = min(1.0, reading + progress.value)
         name, key = recipe_of(i, progress.value, known, kinds, mix)
-        batch(t, name, key, np.frombuffer(memory, np.uint8, SLOT, slot * SLOT), known)
-        ready.put((worker, slot, name, key))
+        try:
+            batch(t, name, key, np.frombuffer(memory, np.uint8, SLOT, slot * SLOT), known)
+            ready.put((worker, slot, name, key))
+        except Exception:  # a worker that ends starves the trainer without a word: say it, and draw the next one
+            traceback.print_exc()
+            free.put(slot)
         i += workers
 
 

@@ -138,6 +138,8 @@ class Canvas:
         x, y = int(x), int(y)
         for c in s:
             a, left, top, advance = glyphs[c]
+            if a is None and c in CHAR_INDEX:  # DSEG14 maps "!" to a blank
+                return False
             if a is not None:
                 x0, y0 = x + left + (max(0, cell - advance) // 2 if cell else 0), y + top
                 h, w = a.shape
