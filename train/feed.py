@@ -22,7 +22,7 @@ RECIPES = {
     "long": Recipe(DRAWING, 768, {"lines": 0.03, "board": 0.97}, {"board": dict(rows=(5, 12))}),
     "ask": Recipe(DRAWING, 512, {"ask": 0.86, "foreign_shown": 0.05, "unreadable": 0.09}, {"ask": dict(turns=9)}),
     "find": Recipe(DRAWING, 512, {"ask": 1.0}, {"ask": dict(turns=9, rows=(2, 3), least=24)}),  # ask, easier
-    "picture": Recipe(COLOUR, 384, {"scene": 0.86, "texture": 0.14}, {}),
+    "picture": Recipe(COLOUR, 384, {"scene": 0.86, "texture": 0.14}, {"scene": dict(turns=4)}),
     "hear": Recipe(SOUND, 192, {"transcript": 0.9, "no_speech": 0.05, "foreign_text": 0.05}, {}),
     "hear_long": Recipe(SOUND, 512, {"published": 0.5, "long_speech": 0.5}, {}),
     "spoken": Recipe(SPOKEN, 512, {"spoken": 1.0}, {}),
@@ -41,6 +41,10 @@ MIXES = {
         (0.15, dict(short=0.09, middle=0.15, long=0.11, find=0.05, ask=0.17,
                 picture=0.16, hear=0.10, hear_long=0.04, spoken=0.13)),
         (0.55, dict(short=0.09, middle=0.20, long=0.15, ask=0.20, picture=0.13, hear=0.08, hear_long=0.03, spoken=0.12)),
+    ],
+    # of a model that has learnt all of it, where reading is what is missed
+    "read": [
+        (0.00, dict(short=0.12, middle=0.27, long=0.22, ask=0.13, picture=0.09, hear=0.05, hear_long=0.03, spoken=0.09)),
     ],
 }
 SCRATCH = dict(short=0.2, middle=0.4, long=0.4)  # a model that cannot read yet reads first (reading, below 1)

@@ -10,6 +10,7 @@ ASKED_STYLES = ("noto", "fluent", "twitter")  # of the evaluation's set of seen 
 PLACES = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
 WHAT = ["What is in the picture?"] * 4 + ["What do you see?", "Name the pictures.", "Describe the picture."]
 WHERE, WHICH, COUNT = "Where is the {name}?", "What is at the {place}?", "How many pictures are there?"
+NAMING = 0.68  # share of questions that ask for all names and places
 NOTHING, NOT_HERE = "Nothing.", "There is no {name}."
 
 
@@ -104,11 +105,11 @@ def scene(r, sheets, w, h):
     return np.asarray(im), things, marks
 
 
-def ask(r, things, names):
-    """(question, answer) about a scene."""
-    kind = r.random()
+def ask(r, things, names, kind=None):
+    """(question, answer) about a scene. kind: 0 to 1, from NAMING on none that asks for all names; None: any."""
+    kind = r.random() if kind is None else kind
     there = dict(things)
-    if kind < 0.68:
+    if kind < NAMING:
         return r.choice(WHAT), "\n".join(f"{PLACES[c]}: {names[i]}" for c, i in things)
     if kind < 0.80:
         if r.random() < 0.25:

@@ -42,6 +42,7 @@ POOLS = {"espeak": (0.6, 192, 3), "flite": (0.4, 192, 9)}
 FLITE_AT_ONCE = 0.12  # share where a recording can be used once only
 OTHER_VOICE = 0.6  # share of recordings in training that sounds.other_voice changes
 OLD_STYLE = 2.5  # how much oftener training picks faces with old-style figures
+SOUND_FIRST = 0.3  # share of training's sounds that stand before the text
 LEAST_SIZES = (18, 20, 20, 22, 22, 24, 24)
 
 
@@ -50,8 +51,9 @@ class Example:
     characters each character of the answer and of the question repeats, -1 where it repeats none.
     """
 
-    def __init__(self, question, answer, image=True, sound=None, phones=None, marks=(), asked_marks=()):
-        self.start, self.end = tokenizer.prompt(question, image, 0 if sound is None else sounds.needed(sound))
+    def __init__(self, question, answer, image=True, sound=None, phones=None, marks=(), asked_marks=(), sound_first=False):
+        count = 0 if sound is None else sounds.needed(sound)
+        self.start, self.end = tokenizer.prompt(question, image, count, sound_first)
         self.answer, self.ids, self.question = answer, boards.tokens(answer), question
         # ids before an answer, their marks, its ids, their marks
         self.turns = [(self.end, asked_points(self.end, question, asked_marks), self.ids, pointed(self.ids, marks))]
@@ -166,7 +168,8 @@ class Tasks:
             form = form.replace("{n}", str(r.randrange(100)), 1)
         return form
 
-    def scene(self, w, h, room):
+    def scene(self, w, h, room, turns=1):
+        """turns: how many questions about one picture, as far as there is room."""
         r = self.r
         image, things, marks = pictures.scene(r, self.sheets, w, h)
         if r.random() < 0.05:
@@ -175,7 +178,13 @@ class Tasks:
             question, answer = self.foreign_task(), FOREIGN
         else:
             question, answer = pictures.ask(r, things, self.sheets.names)
-        return Example(question, answer).coloured(image, looks.camera(r, w, h, None, 0.6), marks)
+        e, known = Example(question, answer), {question}
+        for _ in range(turns - 1):
+            more = pictures.ask(r, things, self.sheets.names, r.uniform(pictures.NAMING, 0.92))
+            if more[0] not in known and e.length() + spent(*more) <= room:
+                e.then(*more)
+                known.add(more[0])
+        return e.coloured(image, looks.camera(r, w, h, None, 0.6), marks)
 
     def texture(self, w, h, room):
         r = self.r
@@ -217,6 +226,9 @@ class Tasks:
             return said
         return r.choice(pool)
 
+    def sound_first(self):
+        return not self.held and self.r.random() < SOUND_FIRST
+
     def transcript(self, w, h, room, rough=1.0, published=False, longest=3.7):
         r = self.r
         text, samples, labels = self.kept()
@@ -225,7 +237,7 @@ class Tasks:
             question, answer = PUBLISHED.format(r.choice(("English", "the original language"))), grammar.with_digits(text)
         else:
             question, answer = r.choice(TRANSCRIBE), text
-        return heard and Example(question, answer, False, *heard)
+        return heard and Example(question, answer, False, *heard, sound_first=self.sound_first())
 
     def published(self, w, h, room, rough=1.0):
         return self.transcript(w, h, room, rough, True, 4.0)
@@ -235,12 +247,12 @@ class Tasks:
         r = self.r
         text = " ".join(grammar.sentence(r) for _ in range(r.randrange(2, 5)))
         heard = self.said(text, 12 * sounds.RATE, rough)
-        return heard and Example(r.choice(TRANSCRIBE), text, False, *heard)
+        return heard and Example(r.choice(TRANSCRIBE), text, False, *heard, sound_first=self.sound_first())
 
     def no_speech(self, w, h, room):
         x = sounds.no_speech(self.r, 4 * sounds.RATE)
         phones = np.zeros((sounds.needed(x), sounds.FINE), np.uint8)
-        return Example(self.r.choice(TRANSCRIBE), NO_SPEECH, False, x, phones)
+        return Example(self.r.choice(TRANSCRIBE), NO_SPEECH, False, x, phones, sound_first=self.sound_first())
 
     def foreign_text(self, w, h, room):
         """Neither picture nor sound: a request for something else, or one that needs a picture."""
@@ -260,10 +272,11 @@ class Tasks:
         heard = self.said(asked.spoken, min(frames, 150) * sounds.FRAME, rough)
         if not heard:
             return None
+        order = dict(sound_first=self.sound_first())
         if r.random() < 0.1:
-            e = Example(r.choice(TRANSCRIBE), asked.spoken, True, *heard)
+            e = Example(r.choice(TRANSCRIBE), asked.spoken, True, *heard, **order)
         else:
-            e = Example(r.choice(ANSWER), asked.answer, True, *heard, **marks_of(got[0], asked, heard=True))
+            e = Example(r.choice(ANSWER), asked.answer, True, *heard, **marks_of(got[0], asked, heard=True), **order)
         return e.drawn(got[0].canvas, *got[1])
 
 
@@ -276,6 +289,11 @@ def marks_of(board, asked, heard=False):
     if heard:  # no character of the question is written
         question = question[asked.at :][:1]
     return dict(marks=board.marks(asked.cells, asked.between), asked_marks=question)
+
+
+def spent(question, answer):
+    """Ids of a further question and its answer."""
+    return len(tokenizer.further(question)) + len(boards.tokens(answer))
 
 
 def pointed(ids, marks):

@@ -109,14 +109,15 @@ def decode(ids):
     return out.decode("utf-8", "replace")
 
 
-def prompt(question, image=True, sound=0):
+def prompt(question, image=True, sound=0, sound_first=False):
     """The Gemma chat, thinking off: ids before the picture's soft tokens, and ids after them. A picture stands before
-    the text and a sound of `sound` soft tokens behind it.
+    the text and a sound of `sound` soft tokens behind it (docs/spec/multimodal.md), or before it as other programs send it.
     """
     v = lambda t: VOCABULARY[t]
     before = [BOS, TURN] + encode("user\n") + ([IMAGE_OPEN] if image else [])
-    after = ([IMAGE_CLOSE] if image else []) + encode(question)
-    after += [AUDIO_OPEN] + [AUDIO] * sound + [AUDIO_CLOSE] if sound else []
+    heard = [AUDIO_OPEN] + [AUDIO] * sound + [AUDIO_CLOSE] if sound else []
+    after = [IMAGE_CLOSE] if image else []
+    after += heard + encode(question) if sound_first else encode(question) + heard
     after += [END] + encode("\n") + [TURN] + encode("model\n")
     return before, after + [v("<|channel>")] + encode("thought\n") + [v("<channel|>")]
 
