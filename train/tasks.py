@@ -48,7 +48,8 @@ LEAST_SIZES = (18, 20, 20, 22, 22, 24, 24)
 
 class Example:
     """start, end: ids around the picture's soft tokens; answer: text; marks, asked_marks: which of the drawing's
-    characters each character of the answer and of the question repeats, -1 where it repeats none.
+    characters each character of the answer and of the question repeats, -1 where it repeats none; said: a question
+    that is heard.
     """
 
     def __init__(self, question, answer, image=True, sound=None, phones=None, marks=(), asked_marks=(), sound_first=False):
@@ -58,7 +59,7 @@ class Example:
         # ids before an answer, their marks, its ids, their marks
         self.turns = [(self.end, asked_points(self.end, question, asked_marks), self.ids, pointed(self.ids, marks))]
         self.sound, self.phones = sound, phones
-        self.drawing = self.corners = self.colour = self.palette = self.camera = self.things = None
+        self.drawing = self.corners = self.colour = self.palette = self.camera = self.things = self.said = None
 
     def length(self):
         """Ids behind the picture."""
@@ -277,6 +278,7 @@ class Tasks:
             e = Example(r.choice(TRANSCRIBE), asked.spoken, True, *heard, **order)
         else:
             e = Example(r.choice(ANSWER), asked.answer, True, *heard, **marks_of(got[0], asked, heard=True), **order)
+        e.said = asked.spoken
         return e.drawn(got[0].canvas, *got[1])
 
 
