@@ -99,8 +99,8 @@ class Board:
         )
         return size * self.em * parts + 12 * self.unit
 
-    def choose_size(self, sizes, least):
-        """Choose the look's measures and the largest or any size that fits."""
+    def choose_size(self, sizes, least, small):
+        """Choose the look's measures and the largest or any size that fits, or a small one."""
         r, unit = self.r, self.unit
         self.flaps = r.random() < 0.08 and not self.face["upper_only"]  # one cell a letter
         self.smooth, self.extra = r.random() < 0.5, r.choice((1, 2, 3)) if r.random() < 0.2 else 0
@@ -116,7 +116,8 @@ class Board:
         fitting = [s for s in sizes if s >= least and need * s / 48 <= room_x and self.tall(s) <= room_y]
         if not fitting:
             raise Failed
-        self.size = max(fitting) if r.random() < 0.4 else r.choice(fitting)
+        few = [s for s in fitting if s <= SMALL] if small and r.random() < small else []
+        self.size = r.choice(few) if few else max(fitting) if r.random() < 0.4 else r.choice(fitting)
 
     def lay_out(self):
         """Columns' left edges, row pitch, top."""
@@ -264,15 +265,16 @@ class Board:
             self.canvas.text(g, left, y, s, 0, r.randrange(8, 16))
 
 
-def board(r, atlas, width, height, rows, least, hard, sizes=SIZES, held=False, unit=1.0):
+def board(r, atlas, width, height, rows, least, hard, sizes=SIZES, held=False, unit=1.0, small=0):
     """A drawn Board (canvas, order, table, random), or None if this draw does not fit.
 
-    rows: (least, most); least: smallest em size; hard: share of random places; held: held-out city names too.
+    rows: (least, most); least: smallest em size; hard: share of random places; held: held-out city names too; small: share
+    of boards with one of the smallest sizes, SMALL at most.
     """
     b = Board(r, atlas, width, height, unit)
     try:
         b.write(rows, hard, held)
-        b.choose_size(sizes, least)
+        b.choose_size(sizes, least, small)
         b.lay_out()
         if b.title:
             b.draw_title()

@@ -1,9 +1,9 @@
 """Train the drafter of models/mini (docs/spec/mtp.md) on the model's own choices: python3 drafter.py --target
 ../models/mini --seconds 170 --out out/assistant. One GPU.
 
-Boards come from feed.py as for the model. The model reads a whole sequence once and stays as it is; row r of
-the drafter then has what it would have at run time: the model's hidden row r, the token after it, and keys and
-values up to r. It says the model's choices for r + 1, r + 2 … one step after the other, its own state going
+Examples of every skill come from feed.py as for the model. The model reads a whole sequence once and stays as it
+is; row r of the drafter then has what it would have at run time: the model's hidden row r, the token after it, and
+keys and values up to r. It says the model's choices for r + 1, r + 2 … one step after the other, its own state going
 back in. Steps after the first get the written token, since a wrong draft ends a round.
 """
 import argparse, json, os, struct, sys, time
@@ -13,6 +13,8 @@ from muon import Muon
 
 TARGET, HIDDEN, FEED, LAYERS, DEPTH = model.HIDDEN, 256, 512, 4, 4
 WEIGHTS = (1.0, 0.8, 0.6, 0.4)  # of the steps' losses
+READ = ("image", "ids", "labels", "pals", "cams", "frames")  # of a batch; the rest is for the model's auxiliary heads
+HELD = ("long", "middle", "ask", "picture", "hear", "spoken")  # recipes that are looked at while it trains
 GPU = torch.cuda.is_available()
 DEVICE = "cuda:0" if GPU else "cpu"
 START = time.time()
@@ -69,25 +71,16 @@ class Drafter(nn.Module):
 
 
 @torch.no_grad()
-def read_target(net, u, ids, rows, cols, least):
+def read_target(net, u, ids, rows, cols, frames, least):
     """Hidden rows from `least` on, the model's choices [B, T], and what the two kinds of layers read."""
-    batch, length, soft = ids.shape[0], ids.shape[1], rows * cols
-    e = net.embed(ids) * model.EMBED_SCALE
-    lead = model.LEAD
-    x = torch.cat([e[:, :lead].float(), net.front(u, rows, cols).float(), e[:, lead + soft :].float()], 1)
-    x = x.reshape(batch * length, TARGET)
-    table = lambda t: t[:length].repeat(batch, 1)[:, None]
-    ropes = {False: (table(net.cos_s), table(net.sin_s)), True: (table(net.cos_f), table(net.sin_f))}
+    batch, length, last = ids.shape[0], ids.shape[1], {}
+    x, _ = net.stream(u, ids, rows, cols, frames, last)
     at = torch.arange(length, device=ids.device)
-    mask = at[None] <= at[least:, None]
-    read = {}
-    for layer in net.layers:
-        q, k, v = model.before(layer, x, *ropes[layer.full])
-        shape = lambda z: z.view(batch, length, model.HEADS, layer.dim).transpose(1, 2)
-        cos, sin = (net.cos_f, net.sin_f) if layer.full else (net.cos_s, net.sin_s)
-        turned = (cos[least:length, None], sin[least:length, None])
-        read[layer.full] = (shape(k).to(v.dtype), shape(v), *turned, mask)  # the last of each kind stays
-        x = model.after(layer, x, model.attention(layer, q, k, v, batch, soft))
+    mask, read = at[None] <= at[least:, None], {}
+    for full, (k, v) in last.items():
+        shape = lambda z: z.view(batch, length, model.HEADS, -1).transpose(1, 2)
+        cos, sin = (net.cos_f, net.sin_f) if full else (net.cos_s, net.sin_s)
+        read[full] = (shape(k).to(v.dtype), shape(v), cos[least:length, None], sin[least:length, None], mask)
     hidden = net.norm(x).view(batch, length, TARGET)
     choice = (hidden.to(net.embed.weight.dtype) @ net.embed.weight.t()).argmax(-1)
     return hidden[:, least:], choice, read
@@ -97,17 +90,16 @@ class Run:
     def __init__(self, net, drafter):
         self.net, self.drafter, self.camera = net, drafter, pixels.Camera(DEVICE, False)
 
-    def step(self, key, images, ids, labels, pals, cams):
+    def step(self, key, arrays):
         """Losses and accepted drafts by depth; drafts count where all before them were right."""
-        rows, cols, length, size = feed.shape(key)
-        h, w = rows * model.PATCH, cols * model.PATCH
-        here = lambda z: torch.from_numpy(np.ascontiguousarray(z)).to(DEVICE)
-        ids, used = here(ids).long(), here(labels).long() != -100
-        least = model.LEAD + rows * cols
+        rows, cols, _, _ = feed.shape(key)
+        b = {k: torch.from_numpy(np.ascontiguousarray(v)).to(DEVICE) for k, v in arrays.items() if k in READ}
+        ids, used = b["ids"].long(), b["labels"].long() != -100
+        least = model.LEAD + rows * cols if rows else 0
         with torch.no_grad():
-            u = self.camera(here(images).view(size, h, w), here(pals), here(cams)).to(self.camera.dtype)
+            u = self.camera(b["image"], b["pals"], b["cams"]).to(self.camera.dtype) if rows else None
         with torch.autocast("cuda" if GPU else "cpu", torch.bfloat16, enabled=GPU):
-            state, choice, read = read_target(self.net, u, ids, rows, cols, least)
+            state, choice, read = read_target(self.net, u, ids, rows, cols, b.get("frames"), least)
             total, right, tried = 0.0, [], []
             alive = None
             for j in range(DEPTH):
@@ -127,21 +119,22 @@ class Run:
 
 
 def held_out():
-    t, out = tasks.material(99, glyphs.load_faces(True), held=True, colour=False, voice=False), []
-    for name, grid in (("long", 0), ("middle", 1), ("long", 2)) if GPU else (("short", 0),):
-        key = (feed.DRAWING, grid, feed.RECIPES[name].tokens)
-        arrays = feed.batch(t, name, key, np.zeros(feed.SLOT, np.uint8))
-        out.append((key, *(arrays[k] for k in ("image", "ids", "labels", "pals", "cams"))))
-    return out
+    """[(recipe, key, arrays)] of what training never shows."""
+    t = tasks.material(99, glyphs.load_faces(True), held=True)
+    keys = [(name, (feed.RECIPES[name].kind, 0, feed.RECIPES[name].tokens)) for name in HELD]
+    return [(name, key, feed.batch(t, name, key, np.zeros(feed.SLOT, np.uint8))) for name, key in keys]
 
 
 def accepted(run, samples):
-    """Of the drafts that are looked at, the share that is right, by depth; drafted tokens a round."""
-    with torch.no_grad():
-        sums = [sum(z) for z in zip(*((r, t) for _, r, t in (run.step(*s) for s in samples)))]
-    right, tried = (s.double() for s in sums)
-    by_depth = [right[0] / tried[0]] + [right[i] / right[i - 1] for i in range(1, DEPTH)]
-    return " ".join(f"{p:.4f}" for p in by_depth) + f", {(right / tried[0]).sum():.3f} a round"
+    """Of the drafts that are looked at, the share that is right, by depth, and drafted tokens a round; by recipe."""
+    said = []
+    for name, key, arrays in samples:
+        with torch.no_grad():
+            _, right, tried = run.step(key, arrays)
+        right, first = right.double(), tried[0].clamp(min=1)
+        by_depth = [right[0] / first] + [right[i] / right[i - 1].clamp(min=1) for i in range(1, DEPTH)]
+        said.append(f"{name} " + " ".join(f"{p:.3f}" for p in by_depth) + f" = {(right / first).sum():.2f}")
+    return ", ".join(said)
 
 
 def names(drafter):
@@ -236,7 +229,7 @@ def main():
     a.add_argument("--workers", type=int, default=max(1, min(15, (os.cpu_count() or 2) - 1)))
     a.add_argument("--steps", type=int, default=0, help="stop after so many steps")
     a = a.parse_args()
-    data = feed.Feed(glyphs.load_faces(False), a.workers, 5, kinds=(feed.DRAWING,))
+    data = feed.Feed(glyphs.load_faces(False), a.workers, 5, mix="read")
     data.progress.value = 1.0
     torch.manual_seed(1)
     torch.set_float32_matmul_precision("high")
@@ -262,8 +255,8 @@ def main():
         for group in adam.param_groups:
             group["lr"] = rate
         token, _, key, b = data.next()
-        ids = b["ids"]
-        loss, right, tried = run.step(key, b["image"], ids, b["labels"], b["pals"], b["cams"])
+        size = b["ids"].shape[0]
+        loss, right, tried = run.step(key, b)
         data.release(token)
         loss.backward()
         nn.utils.clip_grad_norm_(drafter.parameters(), 1.0)
@@ -272,14 +265,14 @@ def main():
         for p in drafter.parameters():
             p.grad = None
         step += 1
-        seen += ids.shape[0]
+        seen += size
         if step % 200 == 0 or a.steps:
             share = [f"{p:.3f}" for p in (right / tried.clamp(min=1)).tolist()]
-            say(f"step {step} loss {loss.item():.3f} right at depth {share}, {seen / (time.time() - t0):.0f} boards/s")
+            say(f"step {step} loss {loss.item():.3f} right at depth {share}, {seen / (time.time() - t0):.0f} examples/s")
         if time.time() - mark > 30:
             mark = time.time()
-            say("      held-out families:", accepted(run, samples))
-    say(f"{step} steps, {seen} boards; held-out families:", accepted(run, samples))
+            say("      held out:", accepted(run, samples))
+    say(f"{step} steps, {seen} examples; held out:", accepted(run, samples))
     save(drafter, a.out)
     data.close()
     sys.stdout.flush()

@@ -223,9 +223,10 @@ class Net(nn.Module):
     def compile(self):
         self.parts = {k: torch.compile(f, dynamic=False) for k, f in self.parts.items()}
 
-    def stream(self, u, ids, rows, cols, frames=None):
+    def stream(self, u, ids, rows, cols, frames=None, keep=None):
         """u: normalised patches, or None; ids [B, T] with picture positions in place; frames int16 [B, positions behind
-        the picture, FRAME] or None. Returns (x [N, D], {layer: x behind it, [B, T, D]} for the auxiliary heads).
+        the picture, FRAME] or None; keep: a dictionary for {is a layer full: (k, v) [N, heads, dim] of the last such layer}.
+        Returns (x [N, D], {layer: x behind it, [B, T, D]} for the auxiliary heads).
         """
         batch, length, soft = ids.shape[0], ids.shape[1], rows * cols
         text = torch.cat([ids[:, :LEAD], ids[:, LEAD + soft :]], 1) if soft else ids
@@ -248,6 +249,8 @@ class Net(nn.Module):
         for i, layer in enumerate(self.layers):
             q, k, v = self.parts["before"](layer, x, *ropes[layer.full])
             x = self.parts["after"](layer, x, attention(layer, q, k, v, batch, soft))
+            if keep is not None:
+                keep[layer.full] = k, v
             if i in (CHARACTERS, MATCH, NAMES, WHERE):
                 behind[i] = x.view(batch, length, HIDDEN)
         return x, behind

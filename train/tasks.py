@@ -96,14 +96,14 @@ class Tasks:
             if e and e.length() <= room:
                 return e
 
-    def drawn_board(self, w, h, rows, least, hard, rough):
+    def drawn_board(self, w, h, rows, least, hard, rough, small=0):
         r = self.r
         corners, scale = looks.quad(r, w, h, rough)
-        got = boards.board(r, self.atlas, w, h, rows, least / scale, hard, held=self.held)
+        got = boards.board(r, self.atlas, w, h, rows, least / scale, hard, held=self.held, small=small)
         return got and (got, (looks.palette(r), looks.camera(r, w, h, corners, rough), corners))
 
-    def board(self, w, h, room, rows=(2, 10), least=None, rough=1.0, hard=0.45):
-        got = self.drawn_board(w, h, rows, least or self.r.choice(LEAST_SIZES), hard, rough)
+    def board(self, w, h, room, rows=(2, 10), least=None, rough=1.0, hard=0.45, small=0):
+        got = self.drawn_board(w, h, rows, least or self.r.choice(LEAST_SIZES), hard, rough, small)
         if not got:
             return None
         question = self.r.choice(boards.BOARD_QUESTIONS)
