@@ -142,6 +142,7 @@ HttpAnswer Service::props(const HttpRequest&) {
        {"default_image_budget", info.default_image_budget},
        {"format", info.format},
        {"max_body_bytes", options_.http.max_body_bytes},
+       {"max_audio_s", options_.media.limits.max_audio_s},
        {"weight_bytes", info.weight_bytes + info.drafter_weight_bytes},
        {"kv_bytes", loaded->kv_bytes()},
        {"drafter", info.drafter.empty() ? "none" : "on"},

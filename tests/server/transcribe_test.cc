@@ -1,6 +1,7 @@
 // /v1/audio/transcriptions and /v1/audio/translations: forms, segments, formats.
 #include <cmath>
 
+#include "base/base64.h"
 #include "client.h"
 #include "server/multipart.h"
 #include "server/transcript.h"
@@ -42,6 +43,25 @@ class Transcribe : public ScriptedServer {
     return ask(port(), "POST", path, body, "Content-Type: multipart/form-data; boundary=xYz\r\n");
   }
 };
+
+TEST_F(Transcribe, ASoundInAMessageMayBeAsLongAsThePropsSay) {
+  options_.media.limits.max_audio_s = 2;
+  start();
+  EXPECT_EQ(get("/props").json()["max_audio_s"], 2);
+  model_->play({{text_event("x")}});
+  const auto status = [&](int seconds) {
+    const std::string bytes = wav(seconds);
+    const Json sound = {
+        {"data", base64_encode({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()})},
+        {"format", "wav"}};
+    const Json content = Json::array({{{"type", "input_audio"}, {"input_audio", sound}}});
+    return post("/v1/chat/completions",
+                {{"messages", Json::array({{{"role", "user"}, {"content", content}}})}})
+        .status;
+  };
+  EXPECT_EQ(status(2), 200);
+  EXPECT_EQ(status(3), 413);
+}
 
 TEST_F(Transcribe, Formats) {
   start();
