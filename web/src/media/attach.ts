@@ -2,7 +2,7 @@ import { putMedia } from '../model/store';
 import type { Attachment, Budget } from '../model/types';
 import { strings } from '../strings';
 import { decodeSound } from './sound';
-import { readPictureFile } from './picture_file';
+import { readPictureFile, uprightSize } from './picture_file';
 import { encodeWav } from './wav';
 import { longestSound, sampleRate, trainedSeconds } from './cost';
 
@@ -63,7 +63,7 @@ async function image(file: Blob, name: string, mime: string, conversation: strin
   const bitmap = await (mime === 'image/svg+xml' ? drawing(file) : createImageBitmap(stored)).catch(() => {
     throw new AttachError(strings.media.notAnImage(name));
   });
-  const [width, height] = orientation >= 5 ? [bitmap.height, bitmap.width] : [bitmap.width, bitmap.height];
+  const [width, height] = uprightSize(bitmap.width, bitmap.height, orientation);
   if (width * height > maxPixels) throw new AttachError(strings.media.tooManyPixels(name, width, height));
   let blob = file;
   if (!sentAsIs.test(mime)) {

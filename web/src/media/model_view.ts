@@ -1,5 +1,5 @@
 import type { Budget } from '../model/types';
-import { readPictureFile, turnUpright } from './picture_file';
+import { readPictureFile, turnUpright, uprightSize } from './picture_file';
 import ResizeWorker from './resize_worker?worker';
 import { straightPixels } from './straight_pixels';
 import { targetSize, type TargetSize } from './target_size';
@@ -18,7 +18,7 @@ export async function modelView(file: Blob, budget: Budget): Promise<ModelView> 
   const stored = straightPixels(bitmap);
   if (ground) for (let i = 0; i < stored.length; i += 4) if (stored[i + 3] === 0) stored.set(ground, i);
   const rgba = turnUpright(stored, bitmap.width, bitmap.height, orientation);
-  const [width, height] = orientation >= 5 ? [bitmap.height, bitmap.width] : [bitmap.width, bitmap.height];
+  const [width, height] = uprightSize(bitmap.width, bitmap.height, orientation);
   bitmap.close();
   const size = targetSize(width, height, budget);
   const worker = new ResizeWorker();

@@ -76,13 +76,18 @@ export function exifOrientation(block: Uint8Array): number {
   return 1;
 }
 
-/** rgba: [height, width, 4] → upright; the sides change places from orientation 5 on. */
+const swapsSides = (orientation: number) => orientation >= 5;
+
+/** [width, height] of the upright picture. */
+export const uprightSize = (width: number, height: number, orientation: number): [number, number] =>
+  swapsSides(orientation) ? [height, width] : [width, height];
+
+/** rgba: [height, width, 4] → upright. */
 export function turnUpright(rgba: Uint8ClampedArray<ArrayBuffer>, width: number, height: number, orientation: number): Uint8ClampedArray<ArrayBuffer> {
   if (orientation < 2 || orientation > 8) return rgba;
-  const turned = orientation >= 5;
   const fromRight = [2, 3, 7, 8].includes(orientation), fromBelow = [3, 4, 6, 7].includes(orientation);
   const source = new Uint32Array(rgba.buffer), upright = new Uint32Array(source.length);
-  const [wide, high] = turned ? [height, width] : [width, height];
+  const [wide, high] = uprightSize(width, height, orientation), turned = swapsSides(orientation);
   for (let y = 0; y < high; y++) {
     for (let x = 0; x < wide; x++) {
       const [u, v] = turned ? [y, x] : [x, y];

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { attachmentTokens, audioTokens } from '../../src/media/cost';
 import { resizeRgba } from '../../src/media/resize';
-import { exifOrientation, turnUpright } from '../../src/media/picture_file';
+import { exifOrientation, turnUpright, uprightSize } from '../../src/media/picture_file';
 import { targetSize } from '../../src/media/target_size';
 import { encodeWav, peaks } from '../../src/media/wav';
 import { budgets, type Budget } from '../../src/model/types';
@@ -114,6 +114,7 @@ describe('pictures that EXIF turns', () => {
     const letters = new Uint8ClampedArray([...'abcdef'].flatMap((c) => [c.charCodeAt(0), 0, 0, 255]));
     const turned = (orientation: number) => String.fromCharCode(...turnUpright(letters.slice(), 3, 2, orientation).filter((_, i) => i % 4 === 0));
     expect([1, 2, 3, 4, 5, 6, 7, 8].map(turned)).toEqual(['abcdef', 'cbafed', 'fedcba', 'defabc', 'adbecf', 'daebfc', 'fcebda', 'cfbead']);
+    expect([1, 4, 5, 8].map((orientation) => uprightSize(3, 2, orientation))).toEqual([[3, 2], [3, 2], [2, 3], [2, 3]]);
   });
 });
 
