@@ -69,8 +69,9 @@ export const strings = {
     view: 'What the model sees',
     hear: 'What the model hears',
     open: (name: string) => `Show what the model sees of ${name}`,
-    longSound: (seconds: number) => `${seconds.toFixed(0)} s: the model was trained on up to 30 s. Cut it shorter for best results.`,
-    veryLongSound: (seconds: number) => `${Math.round(seconds / 60)} minutes: servers take up to 10 unless started with --max-audio-s. Cut it shorter.`,
+    longSound: (seconds: number, trained: number) => `${seconds.toFixed(0)} s: the model was trained on up to ${trained} s. Cut it shorter for best results.`,
+    soundTooLong: (name: string, seconds: number, limit: number) =>
+      `${name} is ${Math.ceil(seconds)} s long; this server takes up to ${limit} s. Cut it shorter, or start the server with a larger --max-audio-s.`,
     empty: (name: string) => `${name} is empty. Choose another file.`,
     tooBig: (name: string, size: number, limit: number) => `${name} has ${mb(size)}; this server takes requests of up to ${mb(limit)}. Make it smaller or cut it.`,
     noVision: 'This model does not take pictures.',

@@ -15,10 +15,11 @@ export interface MockOptions {
   /** Ends the connection after so many tokens; 0: never. */
   dropAfter: number;
   small: boolean;
+  maxAudioSeconds: number;
   reply: string;
   thought: string;
 }
-export const defaults: MockOptions = { key: '', tokenMs: 4, burst: 1, dropAfter: 0, small: false, reply: '', thought: '' };
+export const defaults: MockOptions = { key: '', tokenMs: 4, burst: 1, dropAfter: 0, small: false, maxAudioSeconds: 600, reply: '', thought: '' };
 
 const dist = new URL('../dist/', import.meta.url).pathname;
 
@@ -159,7 +160,7 @@ export async function startMock(change: Partial<MockOptions> = {}): Promise<Mock
       if (file.encoding !== 'identity') headers['Content-Encoding'] = file.encoding;
       return void response.writeHead(200, headers).end(readFileSync(join(dist, file.file)));
     }
-    const { key, small } = mock.options;
+    const { key, small, maxAudioSeconds } = mock.options;
     if (path !== '/health' && key && request.headers.authorization !== `Bearer ${key}`) {
       return send(response, 401, { error: { code: 401, message: 'Invalid API key', type: 'authentication_error' } });
     }
@@ -169,7 +170,7 @@ export async function startMock(change: Partial<MockOptions> = {}): Promise<Mock
       return send(response, 200, { object: 'list', data: [{ id: small ? 'mini' : 'gemma-4-12B-it', meta }] });
     }
     if (path === '/props') {
-      return send(response, 200, { modalities: { vision: true, audio: !small, video: !small }, default_generation_settings: { n_ctx: 8192 }, build_info: 'tessera 0.1', backend: 'cpu avx512, 2 threads', max_body_bytes: 64 << 20, weight_bytes: 12.7e9, kv_bytes: 1.34e9, drafter: 'on', format: 'GGUF, 1 file and an mmproj' });
+      return send(response, 200, { modalities: { vision: true, audio: true, video: true }, default_generation_settings: { n_ctx: 8192 }, build_info: 'tessera 0.1', backend: 'cpu avx512, 2 threads', max_body_bytes: 64 << 20, max_audio_s: maxAudioSeconds, weight_bytes: 12.7e9, kv_bytes: 1.34e9, drafter: 'on', format: 'GGUF, 1 file and an mmproj' });
     }
     if (path === '/slots') return send(response, 200, [{ id: 0, is_processing: true, n_ctx: 8192, n_past: 1234 }, { id: 1, is_processing: false, n_ctx: 8192 }]);
     if (path === '/logs') return void response.writeHead(200, { 'Content-Type': 'text/plain' }).end(logs());

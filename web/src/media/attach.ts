@@ -4,7 +4,7 @@ import { strings } from '../strings';
 import { decodeSound } from './sound';
 import { readPictureFile, uprightSize } from './picture_file';
 import { encodeWav } from './wav';
-import { longestSound, sampleRate, trainedSeconds } from './cost';
+import { sampleRate } from './cost';
 
 /** What went wrong with a file, in words for the person. */
 export class AttachError extends Error {}
@@ -13,8 +13,11 @@ export interface Limits {
   vision: boolean;
   audio: boolean;
   video: boolean;
-  /** 0: not known. */
+  trainedSeconds: number;
+  /** Bytes that a request may have; 0: not known, as below. */
   maxBody: number;
+  /** How long a sound may be. */
+  maxAudioSeconds: number;
 }
 
 // What the server's decoders read. Other pictures that the browser can show are sent as PNG.
@@ -48,11 +51,11 @@ export async function attach(file: File, conversation: string, budget: Budget, l
   }
   if (mime.startsWith('audio/')) {
     if (!limits.audio) throw new AttachError(strings.media.noAudio);
-    return audio(file, name, mime, conversation);
+    return audio(file, name, mime, conversation, limits.maxAudioSeconds || Infinity);
   }
   if (mime.startsWith('video/')) {
     if (!limits.video) throw new AttachError(strings.media.noVideo);
-    return video(file, name, mime, conversation, limits.audio);
+    return video(file, name, mime, conversation, limits);
   }
   if (mime === 'application/pdf') throw new AttachError(strings.media.pdf(name));
   return textFile(file, name);
@@ -97,7 +100,7 @@ async function drawing(file: Blob): Promise<ImageBitmap> {
   }
 }
 
-async function audio(file: Blob, name: string, mime: string, conversation: string): Promise<Attachment> {
+async function audio(file: Blob, name: string, mime: string, conversation: string, longest: number): Promise<Attachment> {
   let samples: Float32Array;
   try {
     samples = await decodeSound(await file.arrayBuffer());
@@ -106,6 +109,7 @@ async function audio(file: Blob, name: string, mime: string, conversation: strin
   }
   const seconds = samples.length / sampleRate;
   if (!samples.length) throw new AttachError(strings.media.empty(name));
+  if (seconds > longest) throw new AttachError(strings.media.soundTooLong(name, seconds, longest));
   let blob = file;
   if (!soundAsIs.test(mime)) {
     blob = new Blob([encodeWav(samples, sampleRate)], { type: 'audio/wav' });
@@ -119,7 +123,7 @@ async function hasSound(file: Blob): Promise<boolean> {
   return decodeSound(await file.arrayBuffer()).then((samples) => samples.length > 0, () => false);
 }
 
-async function video(file: Blob, name: string, mime: string, conversation: string, audible: boolean): Promise<Attachment> {
+async function video(file: Blob, name: string, mime: string, conversation: string, limits: Limits): Promise<Attachment> {
   const element = document.createElement('video');
   const url = URL.createObjectURL(file);
   try {
@@ -130,7 +134,8 @@ async function video(file: Blob, name: string, mime: string, conversation: strin
       element.src = url;
     });
     if (!found.width || !Number.isFinite(found.seconds)) throw new AttachError(strings.media.notAVideo(name));
-    const sound = audible && found.seconds <= longestSound && (await hasSound(file)) ? { sound: found.seconds <= trainedSeconds } : {};
+    const audible = limits.audio && found.seconds <= (limits.maxAudioSeconds || Infinity);
+    const sound = audible && (await hasSound(file)) ? { sound: found.seconds <= limits.trainedSeconds } : {};
     return { kind: 'video', media: await putMedia(conversation, file), name, mime, bytes: file.size, ...found, ...sound };
   } finally {
     URL.revokeObjectURL(url);

@@ -4,10 +4,8 @@ import { targetSize } from './target_size';
 export const sampleRate = 16000;
 /** One token's sound: 40 ms. */
 export const frameSamples = 640;
-/** The longest sound that the model was trained on. */
-export const trainedSeconds = 30;
-/** What a server takes unless told otherwise (--max-audio-s). */
-export const longestSound = 600;
+/** The longest sound that Gemma 4 12B was trained on, and the small default model (train/tasks.py). */
+export const trainedSeconds = { big: 30, small: 12 };
 export const videoFrames = 32;
 const videoBudget = 70;
 const markers = 2; // begin and end

@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals';
+import { trainedSeconds } from '../media/cost';
 import { apiKey, getJson, keyRefused, ServerError } from './api';
 
 export interface ServerInfo {
@@ -8,6 +9,8 @@ export interface ServerInfo {
   context: number;
   /** The small default model: it reads pictures and does not chat. */
   small: boolean;
+  /** The longest sound that the model was trained on. */
+  trainedSeconds: number;
   vision: boolean;
   audio: boolean;
   video: boolean;
@@ -15,6 +18,8 @@ export interface ServerInfo {
   backend: string;
   /** Bytes that a request may have; 0: not known, as below. */
   maxBody: number;
+  /** How long a sound may be. */
+  maxAudioSeconds: number;
   slots: number;
   weightBytes: number;
   /** Of all slots. */
@@ -36,6 +41,7 @@ interface Props {
   build_info?: string;
   backend?: string;
   max_body_bytes?: number;
+  max_audio_s?: number;
   total_slots?: number;
   weight_bytes?: number;
   kv_bytes?: number;
@@ -45,17 +51,20 @@ export function describe(models: Models, props: Props): ServerInfo {
   const first = models.data?.[0];
   const id = first?.id ?? 'model';
   const parameters = first?.meta?.n_params ?? 0;
+  const small = parameters ? parameters < 1e9 : /\bmini\b/.test(id);
   return {
     model: id,
     parameters,
     context: props.default_generation_settings?.n_ctx ?? first?.meta?.n_ctx ?? first?.meta?.n_ctx_train ?? 0,
-    small: parameters ? parameters < 1e9 : /\bmini\b/.test(id),
+    small,
+    trainedSeconds: small ? trainedSeconds.small : trainedSeconds.big,
     vision: props.modalities?.vision ?? true,
     audio: props.modalities?.audio ?? true,
     video: props.modalities?.video ?? true,
     version: props.build_info ?? '',
     backend: props.backend ?? '',
     maxBody: props.max_body_bytes ?? 0,
+    maxAudioSeconds: props.max_audio_s ?? 0,
     slots: props.total_slots ?? 0,
     weightBytes: props.weight_bytes ?? 0,
     kvBytes: props.kv_bytes ?? 0,

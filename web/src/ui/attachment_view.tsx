@@ -1,5 +1,6 @@
-import { attachmentTokens, longestSound, trainedSeconds } from '../media/cost';
+import { attachmentTokens, trainedSeconds } from '../media/cost';
 import { budgets, type Attachment, type Budget } from '../model/types';
+import { server } from '../net/server';
 import { strings } from '../strings';
 import { Icon, IconButton } from './icons';
 import { useMediaUrl } from './media_url';
@@ -59,6 +60,7 @@ function Detail(props: { attachment: Extract<Attachment, { kind: 'image' }>; onC
 export function AttachmentView(props: { attachment: Attachment; onRemove?: () => void; onBudget?: (budget: Budget) => void; onSound?: (on: boolean) => void }) {
   const { attachment } = props;
   const tokens = attachmentTokens(attachment);
+  const trained = server.value?.trainedSeconds ?? trainedSeconds.big;
   return (
     <figure class={`attachment ${attachment.kind}`}>
       {attachment.kind === 'text' ? (
@@ -85,8 +87,8 @@ export function AttachmentView(props: { attachment: Attachment; onRemove?: () =>
         )}
         {props.onRemove && <IconButton icon="close" label={t.remove(attachment.name)} onClick={props.onRemove} />}
       </figcaption>
-      {attachment.kind === 'audio' && attachment.seconds > trainedSeconds && props.onRemove && (
-        <p class="warn">{attachment.seconds > longestSound ? t.veryLongSound(attachment.seconds) : t.longSound(attachment.seconds)}</p>
+      {attachment.kind === 'audio' && attachment.seconds > trained && props.onRemove && (
+        <p class="warn">{t.longSound(attachment.seconds, trained)}</p>
       )}
     </figure>
   );

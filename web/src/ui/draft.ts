@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals';
-import { attach, AttachError } from '../media/attach';
+import { attach, AttachError, type Limits } from '../media/attach';
+import { trainedSeconds } from '../media/cost';
 import { send } from '../model/chat';
 import { currentId, draftId, settings } from '../model/state';
 import type { Attachment, Budget } from '../model/types';
@@ -15,7 +16,7 @@ draftText.subscribe((text) => (text ? sessionStorage.setItem(textName, text) : s
 export const draftAttachments = signal<Attachment[]>([]);
 export const readingFiles = signal(0);
 
-const anyLimits = { vision: true, audio: true, video: true, maxBody: 0 };
+const anyLimits: Limits = { vision: true, audio: true, video: true, trainedSeconds: trainedSeconds.big, maxBody: 0, maxAudioSeconds: 0 };
 
 /** Files from a drop, the clipboard, a picker, the camera or the microphone. What cannot be taken is said. */
 export async function addFiles(files: readonly File[]): Promise<void> {

@@ -19,11 +19,13 @@ export function deviceProblem(error: unknown): string {
 
 const barMs = 50;
 
-/** Records until the person says so. Calls onDone with a WAV file, or null when there is none. */
+/** Records until the person says so, or for as long as the server takes it. Calls onDone with a WAV file, or null when there is none. */
 export function Recorder({ onDone }: { onDone: (file: File | null) => void }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const recording = useRef<Recording | null>(null);
   const [seconds, setSeconds] = useState(0);
+  const longest = server.value?.maxAudioSeconds || Infinity;
+  const trained = server.value?.trainedSeconds ?? trainedSeconds.big;
 
   useEffect(() => {
     let over = false;
@@ -33,7 +35,9 @@ export function Recorder({ onDone }: { onDone: (file: File | null) => void }) {
       const now = recording.current;
       if (now && canvas.current) {
         drawBars(canvas.current, now);
-        setSeconds((now.blocks.length * 128) / now.hz);
+        const heard = (now.blocks.length * 128) / now.hz;
+        setSeconds(heard);
+        if (heard >= longest) void finish();
       }
     };
     void record(() => (frame ||= requestAnimationFrame(draw)))
@@ -54,8 +58,10 @@ export function Recorder({ onDone }: { onDone: (file: File | null) => void }) {
   }, []);
 
   const finish = async () => {
-    const samples = (await recording.current?.stop()) ?? new Float32Array(0);
+    const now = recording.current;
+    if (!now) return;
     recording.current = null;
+    const samples = (await now.stop()).subarray(0, longest * sampleRate);
     if (samples.length < sampleRate / 5) {
       toast(t.tooShort, true);
       onDone(null);
@@ -68,7 +74,7 @@ export function Recorder({ onDone }: { onDone: (file: File | null) => void }) {
       <span class="record-dot" aria-hidden="true" />
       {server.value?.small && <p class="hint">{t.smallEars}</p>}
       <canvas ref={canvas} width={800} height={64} aria-hidden="true" />
-      <span class={`record-time ${seconds > trainedSeconds ? 'warn' : ''}`} role="timer" aria-label={t.listening}>
+      <span class={`record-time ${seconds > trained ? 'warn' : ''}`} role="timer" aria-label={t.listening}>
         {seconds.toFixed(1)} s
       </span>
       <button type="button" class="button" onClick={() => onDone(null)}>

@@ -175,4 +175,25 @@ describe('media', () => {
     await settled(page);
     expect(sentParts().map((p) => p.type)).toEqual(['image_url', 'text']);
   });
+
+  it('says what the small model was trained on', async () => {
+    mock.options.small = true;
+    const page = await start();
+    await hand(page, 'drop', [{ name: 'long.wav', type: 'audio/wav', bytes: Buffer.from(encodeWav(new Float32Array(16000 * 13), 16000)) }]);
+    await page.getByText('13 s: the model was trained on up to 12 s.').waitFor();
+  });
+
+  it('takes no sound that is longer than the server says, and ends a recording there', async () => {
+    Object.assign(mock.options, { small: true, maxAudioSeconds: 1 });
+    const page = await start();
+    const silence = (seconds: number) => Buffer.from(encodeWav(new Float32Array(16000 * seconds), 16000));
+    await hand(page, 'drop', [{ name: 'long.wav', type: 'audio/wav', bytes: silence(1.5) }]);
+    await page.getByText('long.wav is 2 s long; this server takes up to 1 s. Cut it shorter').waitFor();
+    await hand(page, 'drop', [{ name: 'short.wav', type: 'audio/wav', bytes: silence(1) }]);
+    await page.getByRole('button', { name: 'Remove short.wav' }).click();
+    expect(await page.getByText('the model was trained on').count()).toBe(0);
+    await page.getByRole('button', { name: 'Record sound' }).click();
+    await page.locator('.composer .attachment', { hasText: 'recording.wav' }).waitFor();
+    expect(await page.locator('.composer .cost').innerText()).toBe('27 tokens');
+  });
 });
