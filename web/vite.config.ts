@@ -1,9 +1,8 @@
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { defineConfig } from 'vite';
 import { singlePage } from './build/single_page';
+import { examples } from './build/source_hash';
 
-/** What src/ui/examples.ts fetches, as far as it is there. */
-const examples = ['departures.png', 'digits.wav'].filter((name) => existsSync(`../examples/${name}`));
 const server = process.env['TESSERA_URL'] ?? 'http://127.0.0.1:8080';
 
 export default defineConfig({
@@ -30,6 +29,7 @@ export default defineConfig({
     {
       name: 'example',
       buildStart: () => {
+        rmSync('public/examples', { recursive: true, force: true });
         mkdirSync('public/examples', { recursive: true });
         for (const name of examples) copyFileSync(`../examples/${name}`, `public/examples/${name}`);
       },

@@ -35,9 +35,12 @@ TEST(Page, is_embedded_as_committed) {
   EXPECT_EQ(page->encoding, "gzip");
   EXPECT_FALSE(page->forever);
   EXPECT_EQ(page->bytes, read(kRoot + "/web/dist/index.html.gz"));
-  const PageFile* example = find_page_file("/examples/departures.png");
-  ASSERT_NE(example, nullptr);
-  EXPECT_EQ(example->bytes, read(kRoot + "/examples/departures.png"));
+  for (const std::string name : {"departures.png", "digits.wav", "pictures.png", "question.wav"}) {
+    const PageFile* example = find_page_file("/examples/" + name);
+    ASSERT_NE(example, nullptr) << name;
+    EXPECT_EQ(example->bytes, read(kRoot + "/examples/" + name));
+    EXPECT_EQ(example->type, name.ends_with(".png") ? "image/png" : "audio/wav");
+  }
   EXPECT_EQ(find_page_file("/assets"), nullptr);
   EXPECT_EQ(find_page_file(""), nullptr);
 }

@@ -7,7 +7,7 @@ export interface ServerInfo {
   parameters: number;
   /** Tokens; 0: not known. */
   context: number;
-  /** The small default model: it reads pictures and does not chat. */
+  /** The small default model: it answers about pictures and sounds, and does not chat. */
   small: boolean;
   /** The longest sound that the model was trained on. */
   trainedSeconds: number;

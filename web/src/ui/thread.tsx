@@ -81,7 +81,7 @@ export function Thread() {
           {list.slice(-shown).map((m) => (
             <MessageView key={m.id} message={m} />
           ))}
-          {server.value?.small && !busy.value && !list.some((m) => m.attachments.length) && <p class="notice">{strings.message.onlyReads}</p>}
+          {server.value?.small && !busy.value && !list.some((m) => m.attachments.length) && <p class="notice">{strings.message.noChat}</p>}
         </div>
       )}
       {away && <IconButton icon="down" class="jump" label={strings.message.jump} onClick={toEnd} />}

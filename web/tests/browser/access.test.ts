@@ -95,10 +95,27 @@ describe('for everybody', () => {
     await page.reload();
     await page.getByText('You are talking to the small default model').waitFor();
     expect(await axe(page), 'small').toEqual([]);
+    if (colorScheme === 'light') await shot(page, 'first-run-small');
     mock.options.key = 'sesame';
     await page.reload();
     await page.getByRole('heading', { name: 'This server asks for a key' }).waitFor();
     expect(await axe(page), 'key').toEqual([]);
+  });
+
+  it.each([360, 320])('shows the small model’s cards on a phone of %i pixels, and its recorder', async (width) => {
+    mock.options.small = true;
+    const page = await start({ viewport: { width, height: 740 }, hasTouch: true, isMobile: true });
+    await page.getByText('You are talking to the small default model').waitFor();
+    await shot(page, `phone-small-${width}`);
+    // Nothing is wider than its box but commands, which scroll.
+    const cut = () =>
+      page.evaluate(() => [...document.querySelectorAll<HTMLElement>('body, .first, .card, .card *, .recorder, .recorder *')].filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0).map((e) => e.outerHTML.slice(0, 90)));
+    expect(await cut()).toEqual([]);
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Record sound' }).click();
+    await page.getByRole('timer').waitFor();
+    expect(await cut()).toEqual([]);
+    expect(await axe(page)).toEqual([]);
   });
 
   it('works by keyboard alone', async () => {

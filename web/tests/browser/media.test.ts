@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/media/wav';
 import { mock, start, withMock } from './mocked';
-import { boardFile, composer, fakeMicrophone, fixtures, hand, replies, settled, shot } from './page';
+import { boardFile, composer, examples, fakeMicrophone, fixtures, hand, replies, settled, shot } from './page';
 
 withMock(fakeMicrophone);
 
@@ -159,16 +159,56 @@ describe('media', () => {
     expect(sent).not.toHaveProperty('sound');
   });
 
-  it('the first-run cards of the small model work with one click', async () => {
+  const cards = {
+    'Read a departures board': { files: ['departures.png'], kinds: ['image_url', 'text'], prompt: 'Read the board.' },
+    'Ask about the board': { files: ['departures.png'], kinds: ['image_url', 'text'], prompt: 'Which gate for New York?' },
+    'Ask about it aloud': { files: ['departures.png', 'question.wav'], kinds: ['image_url', 'text', 'input_audio'], prompt: 'Answer the question.' },
+    'Name the pictures': { files: ['pictures.png'], kinds: ['image_url', 'text'], prompt: 'What is in the picture?' },
+    'Hear spoken digits': { files: ['digits.wav'], kinds: ['text', 'input_audio'], prompt: 'Transcribe this.' },
+  };
+
+  it.each(Object.entries(cards))('a card of the small model, at one click: %s', async (title, { files, kinds, prompt }) => {
     mock.options.small = true;
     const page = await start();
     await page.getByText('You are talking to the small default model').waitFor();
-    await shot(page, 'first-run-small');
-    expect(await page.locator('.card strong').allInnerTexts()).toEqual(['Read a departures board', 'Write something, let it read']);
-    await page.getByRole('button', { name: /Read a departures board/ }).click();
-    await replies(page).last().getByText('Frankfurt').waitFor();
+    expect(await page.locator('.card strong').allInnerTexts()).toEqual([...Object.keys(cards), 'Write something, let it read']);
+    await page.locator('.card', { hasText: title }).dblclick(); // as many people do
     await settled(page);
+    expect(mock.requests).toHaveLength(1);
+    const parts = sentParts();
+    expect(parts.map((p) => p.type)).toEqual(kinds);
+    expect(parts.find((p) => p.type === 'text')).toEqual({ type: 'text', text: prompt });
+    const sent = parts.flatMap((p) => p.image_url?.url.split(',')[1] ?? p.input_audio?.data ?? []);
+    expect(sent).toEqual(files.map((name) => readFileSync(`${examples}${name}`).toString('base64')));
+  });
+
+  it('takes the next card while another chat is being answered', async () => {
+    Object.assign(mock.options, { small: true, tokenMs: 300 });
+    const page = await start();
+    await page.locator('.card', { hasText: 'Ask about the board' }).click();
+    await replies(page).last().getByText('10:25').waitFor();
     await page.keyboard.press('Control+Shift+O');
+    await page.locator('.card', { hasText: 'Name the pictures' }).click();
+    await page.locator('.bubble').getByText('What is in the picture?').waitFor();
+    expect(await page.getByRole('button', { name: 'Stop' }).count()).toBe(1);
+    mock.options.tokenMs = 0;
+    await settled(page);
+    expect(mock.requests).toHaveLength(2);
+  });
+
+  it('says so when an example does not come, and sends nothing', async () => {
+    mock.options.small = true;
+    const page = await start();
+    await page.route('**/examples/question.wav', (route) => route.fulfill({ status: 500 }));
+    await page.locator('.card', { hasText: 'Ask about it aloud' }).click();
+    await page.locator('.toast.bad').getByText('The server does not answer.').waitFor();
+    expect(mock.requests).toHaveLength(0);
+    expect(await page.locator('.composer .attachment').count()).toBe(0);
+  });
+
+  it('draws words for the small model', async () => {
+    mock.options.small = true;
+    const page = await start();
     await page.getByRole('textbox', { name: 'Words to draw' }).fill('Hello there');
     await page.getByRole('button', { name: 'Draw and send' }).click();
     await page.locator('.message.user img').waitFor();
@@ -193,6 +233,7 @@ describe('media', () => {
     await page.getByRole('button', { name: 'Remove short.wav' }).click();
     expect(await page.getByText('the model was trained on').count()).toBe(0);
     await page.getByRole('button', { name: 'Record sound' }).click();
+    await page.getByText('of 100 recordings of a real one it got every one wrong').waitFor();
     await page.locator('.composer .attachment', { hasText: 'recording.wav' }).waitFor();
     expect(await page.locator('.composer .cost').innerText()).toBe('27 tokens');
   });

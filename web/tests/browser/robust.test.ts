@@ -65,7 +65,7 @@ describe('slow and small things', () => {
     answer();
     await page.getByText('You are talking to the small default model').waitFor();
     await say(page, 'hello');
-    await page.getByText('The small default model only reads what stands in pictures.').waitFor();
+    await page.getByText('The small default model does not chat').waitFor();
     await page.keyboard.press('Control+Shift+O');
     await page.route('**/health', (route) => route.abort());
     await page.reload();
