@@ -89,7 +89,7 @@ export const strings = {
     micDenied: 'The browser did not allow it. Allow it beside the address bar and try again.',
     micNone: 'No such device was found. Connect one and try again.',
     failed: (why: string) => `That did not work: ${why}`,
-    smallEars: 'The small default model learned from synthetic voices: of 100 recordings of a real one it got every one wrong. Gemma 4 12B understands people.',
+    smallEars: 'The small default model learned from synthetic voices: of 100 recordings of a real one it got 4 right. Gemma 4 12B understands people.',
     withSound: 'with sound',
     listening: 'Listening…',
     useRecording: 'Use recording',

@@ -233,7 +233,7 @@ describe('media', () => {
     await page.getByRole('button', { name: 'Remove short.wav' }).click();
     expect(await page.getByText('the model was trained on').count()).toBe(0);
     await page.getByRole('button', { name: 'Record sound' }).click();
-    await page.getByText('of 100 recordings of a real one it got every one wrong').waitFor();
+    await page.getByText('of 100 recordings of a real one it got 4 right').waitFor();
     await page.locator('.composer .attachment', { hasText: 'recording.wav' }).waitFor();
     expect(await page.locator('.composer .cost').innerText()).toBe('27 tokens');
   });
