@@ -14,20 +14,20 @@ GRIDS = [(14, 20, 0.40), (12, 22, 0.27), (14, 19, 0.15), (13, 21, 0.10), (16, 16
 TOKENS = 24576 // (32 if os.environ.get("TINY") else 1)  # of a batch; TINY: a test of the code on a CPU
 DRAWING, COLOUR, SOUND, SPOKEN = "drawing", "colour", "sound", "spoken"
 # more of what is hard than the evaluation has: a third of what the second run read wrong was 20 to 26 px
-SMALL = dict(small=0.4)
-LINES = dict(alike=0.15, **SMALL)
+BARE = dict(bare=0.04)  # without a question
+LINES, BOARD = dict(alike=0.15, small=0.4, **BARE), dict(small=0.4, text=0.06, **BARE)
 # name: kind of batch, tokens of a sequence, {task: share}, and options of tasks
 Recipe = namedtuple("Recipe", "kind tokens tasks options")
 RECIPES = {
     "short": Recipe(
-        DRAWING, 384, {"lines": 0.7, "board": 0.3}, {"lines": dict(count=2, **LINES), "board": dict(rows=(1, 2), **SMALL)}
+        DRAWING, 384, {"lines": 0.7, "board": 0.3}, {"lines": dict(count=2, **LINES), "board": dict(rows=(1, 2), **BOARD)}
     ),
-    "middle": Recipe(DRAWING, 512, {"lines": 0.55, "board": 0.45}, {"lines": LINES, "board": dict(rows=(2, 6), **SMALL)}),
-    "long": Recipe(DRAWING, 768, {"lines": 0.03, "board": 0.97}, {"board": dict(rows=(5, 12), **SMALL)}),
+    "middle": Recipe(DRAWING, 512, {"lines": 0.55, "board": 0.45}, {"lines": LINES, "board": dict(rows=(2, 6), **BOARD)}),
+    "long": Recipe(DRAWING, 768, {"lines": 0.03, "board": 0.97}, {"board": dict(rows=(5, 12), **BOARD)}),
     "ask": Recipe(DRAWING, 512, {"ask": 0.86, "foreign_shown": 0.05, "unreadable": 0.09}, {"ask": dict(turns=9)}),
     "find": Recipe(DRAWING, 512, {"ask": 1.0}, {"ask": dict(turns=9, rows=(2, 3), least=24)}),  # ask, easier
-    "picture": Recipe(COLOUR, 384, {"scene": 0.86, "texture": 0.14}, {"scene": dict(turns=4)}),
-    "hear": Recipe(SOUND, 192, {"transcript": 0.9, "no_speech": 0.05, "foreign_text": 0.05}, {}),
+    "picture": Recipe(COLOUR, 384, {"scene": 0.86, "texture": 0.14}, {"scene": dict(turns=4, **BARE)}),
+    "hear": Recipe(SOUND, 192, {"transcript": 0.9, "no_speech": 0.05, "foreign_text": 0.05}, {"transcript": BARE}),
     "hear_long": Recipe(SOUND, 512, {"published": 0.5, "long_speech": 0.5}, {}),
     "spoken": Recipe(SPOKEN, 512, {"spoken": 1.0}, {}),
 }

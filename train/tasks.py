@@ -102,17 +102,23 @@ class Tasks:
         got = boards.board(r, self.atlas, w, h, rows, least / scale, hard, held=self.held, small=small)
         return got and (got, (looks.palette(r), looks.camera(r, w, h, corners, rough), corners))
 
-    def board(self, w, h, room, rows=(2, 10), least=None, rough=1.0, hard=0.45, small=0):
+    def board(self, w, h, room, rows=(2, 10), least=None, rough=1.0, hard=0.45, small=0, text=0, bare=0):
+        """text: share asked for as text; bare: share without a question."""
         got = self.drawn_board(w, h, rows, least or self.r.choice(LEAST_SIZES), hard, rough, small)
         if not got:
             return None
-        question = self.r.choice(boards.BOARD_QUESTIONS)
+        forms = boards.TEXT_QUESTIONS if text and self.r.random() < text else boards.BOARD_QUESTIONS
+        question = self.question(forms, bare)
         e = Example(question, boards.answer(got[0].table), marks=got[0].all_marks())
         return e.drawn(got[0].canvas, *got[1])
 
-    def lines(self, w, h, room, count=5, least=None, rough=1.0, hard=0.5, alike=0, small=0):
+    def question(self, forms, bare):
+        """One of the forms; in a share `bare` of cases none: people drop a picture and send it."""
+        return "" if bare and self.r.random() < bare else self.r.choice(forms)
+
+    def lines(self, w, h, room, count=5, least=None, rough=1.0, hard=0.5, alike=0, small=0, bare=0):
         r = self.r
-        question = r.choice(boards.TEXT_QUESTIONS)
+        question = self.question(boards.TEXT_QUESTIONS, bare)
         corners, scale = looks.quad(r, w, h, rough)
         least = (least or r.choice(LEAST_SIZES)) / scale
         got = boards.lines(r, self.atlas, w, h, count, least, room - len(question) - 16, hard, alike, small)
@@ -169,8 +175,10 @@ class Tasks:
             form = form.replace("{n}", str(r.randrange(100)), 1)
         return form
 
-    def scene(self, w, h, room, turns=1):
-        """turns: how many questions about one picture, as far as there is room."""
+    def scene(self, w, h, room, turns=1, bare=0):
+        """turns: how many questions about one picture, as far as there is room; bare: share of those for all names without
+        a question.
+        """
         r = self.r
         image, things, marks = pictures.scene(r, self.sheets, w, h)
         if r.random() < 0.05:
@@ -179,6 +187,8 @@ class Tasks:
             question, answer = self.foreign_task(), FOREIGN
         else:
             question, answer = pictures.ask(r, things, self.sheets.names)
+            if question in pictures.WHAT:
+                question = self.question([question], bare)
         e, known = Example(question, answer), {question}
         for _ in range(turns - 1):
             more = pictures.ask(r, things, self.sheets.names, r.uniform(pictures.NAMING, 0.92))
@@ -230,14 +240,14 @@ class Tasks:
     def sound_first(self):
         return not self.held and self.r.random() < SOUND_FIRST
 
-    def transcript(self, w, h, room, rough=1.0, published=False, longest=3.7):
+    def transcript(self, w, h, room, rough=1.0, published=False, longest=3.7, bare=0):
         r = self.r
         text, samples, labels = self.kept()
         heard = self.recorded(samples, labels, int(longest * sounds.RATE), rough)
         if published:
             question, answer = PUBLISHED.format(r.choice(("English", "the original language"))), grammar.with_digits(text)
         else:
-            question, answer = r.choice(TRANSCRIBE), text
+            question, answer = self.question(TRANSCRIBE, bare), text
         return heard and Example(question, answer, False, *heard, sound_first=self.sound_first())
 
     def published(self, w, h, room, rough=1.0):

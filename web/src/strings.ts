@@ -237,7 +237,7 @@ export const strings = {
     ask: { title: 'Ask about the board', text: '“Which gate for New York?”', prompt: 'Which gate for New York?' },
     aloud: { title: 'Ask about it aloud', text: 'A voice asks: “Where does KL1008 go?”', prompt: 'Answer the question.' },
     pictures: { title: 'Name the pictures', text: 'Up to four on a card, and where each is', prompt: 'What is in the picture?' },
-    digits: { title: 'Hear spoken digits', text: 'A synthetic voice; it knows 700 words', prompt: 'Transcribe this.' },
+    digits: { title: 'Hear spoken digits', text: 'A synthetic voice; it knows 885 words', prompt: 'Transcribe this.' },
     write: 'Write something, let it read',
     writeText: 'Drawn as a picture, and read back',
     writeLabel: 'Words to draw',
