@@ -111,7 +111,7 @@ def decode(ids):
 
 def prompt(question, image=True, sound=0, sound_first=False):
     """The Gemma chat, thinking off: ids before the picture's soft tokens, and ids after them. A picture stands before
-    the text and a sound of `sound` soft tokens behind it (docs/spec/multimodal.md), or before it as other programs send it.
+    the text and a sound of `sound` soft tokens behind it (docs/spec/multimodal.md), or before it, as a program may.
     """
     v = lambda t: VOCABULARY[t]
     before = [BOS, TURN] + encode("user\n") + ([IMAGE_OPEN] if image else [])
