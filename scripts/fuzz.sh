@@ -23,12 +23,12 @@ each=$((seconds / ${#targets[@]}))
 [ "$each" -gt 0 ] || each=1
 failed=0
 for target in "${targets[@]}"; do
-  work=$root/build/fuzz/work/$target
-  mkdir -p "$work/corpus"
-  # Real files to start from: the first inputs of a run, then what they grew into (work/corpus).
+  out=$root/build/fuzz/runs/$target
+  mkdir -p "$out/corpus"
+  # Real files to start from: the first inputs of a run, then what they grew into (corpus).
   case $target in
     fuzz_image | fuzz_audio) seeds=$root/tests/fixtures/media ;;
-    *) seeds=$work/seeds && mkdir -p "$seeds" ;;
+    *) seeds=$out/seeds && mkdir -p "$seeds" ;;
   esac
   case $target in
     fuzz_tokenizer) { cat "$root/tests/fixtures/tiny/tokenizer.json" && printf '\377Hello, world'; } >"$seeds/tiny" ;;
@@ -49,13 +49,13 @@ for target in "${targets[@]}"; do
       printf '{"type":["string","null"],"format":"date-time","nullable":true,"minLength":1}\000zzzzzzzz' >"$seeds/string"
       ;;
   esac
-  log=$work/log.txt
+  log=$out/log.txt
   if "$root/build/fuzz/tests/fuzz/$target" -max_total_time="$each" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="$work/" "$work/corpus" "$seeds" >"$log" 2>&1; then
+    -artifact_prefix="$out/" "$out/corpus" "$seeds" >"$log" 2>&1; then
     echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, no failure"
   else
     failed=$((failed + 1))
-    echo "$target: FAILED, see $work"
+    echo "$target: FAILED, see $out"
     grep -v '^#' "$log" | tail -n 40
   fi
 done

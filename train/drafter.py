@@ -8,7 +8,7 @@ back in. Steps after the first get the written token, since a wrong draft ends a
 """
 import argparse, json, os, struct, sys, time
 import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
-import export, feed, glyphs, model, pixels, tasks
+import export, feed, glyphs, model, pixels
 from muon import Muon
 
 TARGET, HIDDEN, FEED, LAYERS, DEPTH = model.HIDDEN, 256, 512, 4, 4
@@ -116,13 +116,6 @@ class Run:
                 alive = alive & hit
                 right.append(alive.sum())
         return total, torch.stack(right), torch.stack(tried)
-
-
-def held_out():
-    """[(recipe, key, arrays)] of what training never shows."""
-    t = tasks.material(99, glyphs.load_faces(True), held=True)
-    keys = [(name, (feed.RECIPES[name].kind, 0, feed.RECIPES[name].tokens)) for name in HELD]
-    return [(name, key, feed.batch(t, name, key, np.zeros(feed.SLOT, np.uint8))) for name, key in keys]
 
 
 def accepted(run, samples):
@@ -244,7 +237,7 @@ def main():
     others = [p for n, p in drafter.named_parameters() if not (p.ndim == 2 and n.startswith("layers."))]
     lr = torch.zeros((), device=DEVICE)
     adam, muon = torch.optim.AdamW(others, lr=a.lr, betas=(0.9, 0.95), weight_decay=0.01), Muon(matrices, lr, 0.01)
-    run, samples = Run(net, drafter), held_out()
+    run, samples = Run(net, drafter), feed.held_out(HELD)
     t0, step, seen, mark = time.time(), 0, 0, time.time()
     while True:
         progress = (time.time() - t0) / a.seconds

@@ -13,8 +13,8 @@ from model import CELLS_X, CELLS_Y, LEAD, PATCH
 GRIDS = [(14, 20, 0.40), (12, 22, 0.27), (14, 19, 0.15), (13, 21, 0.10), (16, 16, 0.08)]
 TOKENS = 24576 // (32 if os.environ.get("TINY") else 1)  # of a batch; TINY: a test of the code on a CPU
 DRAWING, COLOUR, SOUND, SPOKEN = "drawing", "colour", "sound", "spoken"
-# more of what is hard than the evaluation has: a third of what the second run read wrong was 20 to 26 px
 BARE = dict(bare=0.04)  # without a question
+# more of what is hard than the evaluation has: a third of what the second run read wrong was 20 to 26 px
 LINES, BOARD = dict(alike=0.15, small=0.4, **BARE), dict(small=0.4, text=0.06, **BARE)
 # name: kind of batch, tokens of a sequence, {task: share}, and options of tasks
 Recipe = namedtuple("Recipe", "kind tokens tasks options")
@@ -32,7 +32,7 @@ RECIPES = {
     "spoken": Recipe(SPOKEN, 512, {"spoken": 1.0}, {}),
 }
 # name: from this progress on, share of steps by recipe. all: for a checkpoint that reads, or nothing; more: for one that
-# has every skill
+# has every skill; read: where reading is what it misses
 MIXES = {
     "all": [
         (0.00, dict(short=0.05, middle=0.10, long=0.10, ask=0.10, picture=0.15, hear=0.50)),
@@ -46,7 +46,6 @@ MIXES = {
                 picture=0.16, hear=0.10, hear_long=0.04, spoken=0.13)),
         (0.55, dict(short=0.09, middle=0.20, long=0.15, ask=0.20, picture=0.13, hear=0.08, hear_long=0.03, spoken=0.12)),
     ],
-    # of a model that has learnt all of it, where reading is what is missed
     "read": [
         (0.00, dict(short=0.12, middle=0.27, long=0.22, ask=0.13, picture=0.09, hear=0.05, hear_long=0.03, spoken=0.09)),
     ],
@@ -195,6 +194,13 @@ def batch(t, name, key, memory, reading=1.0):
             out["frames"][b, first : first + count] = sounds.frames(e.sound, count)
             out["phones"][b, first : first + count] = e.phones
     return out
+
+
+def held_out(names=tuple(RECIPES)):
+    """[(recipe, key, arrays)]: a batch a recipe of what training never sees: families, cities, picture style, voices."""
+    t = tasks.material(99, glyphs.load_faces(True), held=True)
+    keys = [(name, (RECIPES[name].kind, 0, RECIPES[name].tokens)) for name in names]
+    return [(name, key, batch(t, name, key, np.zeros(SLOT, np.uint8))) for name, key in keys]
 
 
 def mark_cells(cells, e, w, h, cols):

@@ -7,10 +7,10 @@ as sets of their own, another synthesiser (flite) and a real voice (Asterisk's p
 import glob, json, os, random, re, subprocess, wave
 import numpy as np
 from PIL import Image
-import boards, glyphs, grammar, looks, pictures, sounds, speech, tasks
+import boards, glyphs, grammar, heldout, looks, pictures, sounds, speech, tasks
 from model import PATCH
 
-W, H = 960, 672
+W, H = heldout.SEEN_AS_IS
 ROOM = 400  # ids of a prompt and its answer, besides the picture's
 
 

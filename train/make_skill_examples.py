@@ -6,23 +6,25 @@ import os, random, tempfile
 import numpy as np
 from PIL import Image
 import grammar, heldout_skills, pack_pictures, pictures, speech
+from heldout_skills import H, W
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "..", "examples")
-W, H = 960, 672
 SHOWN = {"fox": (0, 0), "bicycle": (2, 0), "rocket": (0, 2), "strawberry": (2, 2)}  # label: column, row
 # file: sentence of grammar.py, and who says it: accent, variant, words a minute, pitch, its range
 SAID = {
     "digits.wav": ("four seven one one zero eight", ("en-US", "steph", 150, 55, 50)),
-    "announcement.wav": ("l h nine zero two to frankfurt is now boarding at gate b one two", ("en-GB-x-rp", "david", 150, 45, 50)),
+    "announcement.wav": (
+        "l h nine zero two to frankfurt is now boarding at gate b one two", ("en-GB-x-rp", "david", 150, 45, 50)
+    ),
     "question.wav": ("where does k l one zero zero eight go", ("en-US", "belinda", 145, 50, 50)),
 }
 
 
 def card(work):
     """Pictures on a sheet of paper, where scenes of training have theirs: in three by three places."""
-    icons = pack_pictures.unpack(pack_pictures.fetch(os.path.join(HERE, "data", "npm")), work)["@iconify-json/fluent-emoji-flat"]
-    draw = pack_pictures.Vectors(icons, 0, work).draw
+    icons = pack_pictures.unpack(pack_pictures.fetch(os.path.join(HERE, "data", "npm")), work)
+    draw = pack_pictures.Vectors(icons["@iconify-json/fluent-emoji-flat"], 0, work).draw
     rng = np.random.default_rng(7)
     paper = 241 + pictures.octaves(rng, W, H, 1, 4, 1) * 3 + np.array([3, 0, -9])
     im = Image.fromarray(np.clip(paper, 0, 255).astype(np.uint8))

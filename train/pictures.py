@@ -10,7 +10,8 @@ ASKED_STYLES = ("noto", "fluent", "twitter")  # of the evaluation's set of seen 
 PLACES = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
 WHAT = ["What is in the picture?"] * 4 + ["What do you see?", "Name the pictures.", "Describe the picture."]
 WHERE, WHICH, COUNT = "Where is the {name}?", "What is at the {place}?", "How many pictures are there?"
-NAMING = 0.68  # share of questions that ask for all names and places
+# questions up to here ask for all names and places; where one is, or what is somewhere; the rest, how many
+NAMING, PLACING = 0.68, 0.92
 NOTHING, NOT_HERE = "Nothing.", "There is no {name}."
 
 
@@ -106,7 +107,7 @@ def scene(r, sheets, w, h):
 
 
 def ask(r, things, names, kind=None):
-    """(question, answer) about a scene. kind: 0 to 1, from NAMING on none that asks for all names; None: any."""
+    """(question, answer) about a scene. kind: 0 to 1, as NAMING and PLACING divide it; None: any."""
     kind = r.random() if kind is None else kind
     there = dict(things)
     if kind < NAMING:
@@ -118,7 +119,7 @@ def ask(r, things, names, kind=None):
                 return WHERE.format(name=names[i]), NOT_HERE.format(name=names[i])
         c, i = r.choice(things)
         return WHERE.format(name=names[i]), PLACES[c][0].upper() + PLACES[c][1:] + "."
-    if kind < 0.92:
+    if kind < PLACING:
         c = r.choice(things)[0] if r.random() < 0.75 else r.randrange(9)
         return WHICH.format(place=PLACES[c]), names[there[c]] if c in there else NOTHING
     return COUNT, str(len(things))

@@ -65,10 +65,13 @@ class Example:
         """Ids behind the picture."""
         return sum(len(asked) + len(ids) for asked, _, ids, _ in self.turns)
 
-    def then(self, question, answer, marks=(), asked_marks=()):
-        """A further question in the same chat."""
+    def then(self, room, question, answer, marks=(), asked_marks=()):
+        """A further question in the same chat, if all of it is `room` ids at most: is it?"""
         asked, ids = tokenizer.further(question), boards.tokens(answer)
+        if self.length() + len(asked) + len(ids) > room:
+            return False
         self.turns.append((asked, asked_points(asked, question, asked_marks), ids, pointed(ids, marks)))
+        return True
 
     def drawn(self, canvas, palette, camera, corners):
         self.drawing, self.palette, self.camera, self.corners = canvas, palette, camera, corners
@@ -139,10 +142,8 @@ class Tasks:
         for _ in range(turns - 1):
             more = questions.ask(self.r, got[0], kinds=kinds)
             if more and more.question not in known:
-                e.then(more.question, more.answer, **marks_of(got[0], more))
                 known.add(more.question)
-                if e.length() > room:
-                    e.turns.pop()
+                if not e.then(room, more.question, more.answer, **marks_of(got[0], more)):
                     break
         return e.drawn(got[0].canvas, *got[1])
 
@@ -191,9 +192,8 @@ class Tasks:
                 question = self.question([question], bare)
         e, known = Example(question, answer), {question}
         for _ in range(turns - 1):
-            more = pictures.ask(r, things, self.sheets.names, r.uniform(pictures.NAMING, 0.92))
-            if more[0] not in known and e.length() + spent(*more) <= room:
-                e.then(*more)
+            more = pictures.ask(r, things, self.sheets.names, r.uniform(pictures.NAMING, pictures.PLACING))
+            if more[0] not in known and e.then(room, *more):
                 known.add(more[0])
         return e.coloured(image, looks.camera(r, w, h, None, 0.6), marks)
 
@@ -237,8 +237,10 @@ class Tasks:
             return said
         return r.choice(pool)
 
-    def sound_first(self):
-        return not self.held and self.r.random() < SOUND_FIRST
+    def hearing(self, question, answer, heard, image=False, **marks):
+        """An Example with a recording; in training some stand before the text."""
+        first = not self.held and self.r.random() < SOUND_FIRST
+        return Example(question, answer, image, *heard, sound_first=first, **marks)
 
     def transcript(self, w, h, room, rough=1.0, published=False, longest=3.7, bare=0):
         r = self.r
@@ -248,7 +250,7 @@ class Tasks:
             question, answer = PUBLISHED.format(r.choice(("English", "the original language"))), grammar.with_digits(text)
         else:
             question, answer = self.question(TRANSCRIBE, bare), text
-        return heard and Example(question, answer, False, *heard, sound_first=self.sound_first())
+        return heard and self.hearing(question, answer, heard)
 
     def published(self, w, h, room, rough=1.0):
         return self.transcript(w, h, room, rough, True, 4.0)
@@ -258,12 +260,12 @@ class Tasks:
         r = self.r
         text = " ".join(grammar.sentence(r) for _ in range(r.randrange(2, 5)))
         heard = self.said(text, 12 * sounds.RATE, rough)
-        return heard and Example(r.choice(TRANSCRIBE), text, False, *heard, sound_first=self.sound_first())
+        return heard and self.hearing(r.choice(TRANSCRIBE), text, heard)
 
     def no_speech(self, w, h, room):
         x = sounds.no_speech(self.r, 4 * sounds.RATE)
         phones = np.zeros((sounds.needed(x), sounds.FINE), np.uint8)
-        return Example(self.r.choice(TRANSCRIBE), NO_SPEECH, False, x, phones, sound_first=self.sound_first())
+        return self.hearing(self.r.choice(TRANSCRIBE), NO_SPEECH, (x, phones))
 
     def foreign_text(self, w, h, room):
         """Neither picture nor sound: a request for something else, or one that needs a picture."""
@@ -283,11 +285,10 @@ class Tasks:
         heard = self.said(asked.spoken, min(frames, 150) * sounds.FRAME, rough)
         if not heard:
             return None
-        order = dict(sound_first=self.sound_first())
         if r.random() < 0.1:
-            e = Example(r.choice(TRANSCRIBE), asked.spoken, True, *heard, **order)
+            e = self.hearing(r.choice(TRANSCRIBE), asked.spoken, heard, True)
         else:
-            e = Example(r.choice(ANSWER), asked.answer, True, *heard, **marks_of(got[0], asked, heard=True), **order)
+            e = self.hearing(r.choice(ANSWER), asked.answer, heard, True, **marks_of(got[0], asked, heard=True))
         e.said = asked.spoken
         return e.drawn(got[0].canvas, *got[1])
 
@@ -301,11 +302,6 @@ def marks_of(board, asked, heard=False):
     if heard:  # no character of the question is written
         question = question[asked.at :][:1]
     return dict(marks=board.marks(asked.cells, asked.between), asked_marks=question)
-
-
-def spent(question, answer):
-    """Ids of a further question and its answer."""
-    return len(tokenizer.further(question)) + len(boards.tokens(answer))
 
 
 def pointed(ids, marks):

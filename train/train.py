@@ -10,9 +10,9 @@ if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # every rank calls its GPU cuda:0:
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get(
         "CUDA_VISIBLE_DEVICES", ",".join(map(str, range(64)))
     ).split(",")[int(os.environ.get("LOCAL_RANK", 0))]
-import numpy as np, torch
+import torch
 import torch.distributed as dist
-import feed, glyphs, tasks
+import feed, glyphs
 from stage import Stage
 from trainer import DEVICE, GPU, RANK, START, WORLD, Trainer, peak, save, say
 
@@ -51,17 +51,8 @@ def arguments():
     return a
 
 
-def held_out_samples():
-    """One batch a recipe of what training never sees: font families, cities, picture style, voices."""
-    t, out = tasks.material(99, glyphs.load_faces(True), held=True), []
-    for name, recipe in feed.RECIPES.items():
-        key = (recipe.kind, 0, recipe.tokens)
-        out.append((name, key, feed.batch(t, name, key, np.zeros(feed.SLOT, np.uint8))))
-    return out
-
-
 def train(t, data, a, begin):
-    samples = held_out_samples() if RANK == 0 else None
+    samples = feed.held_out() if RANK == 0 else None
     clock = torch.tensor([begin, 0], dtype=torch.float64, device=DEVICE)  # progress, and whether to stop
     stage = Stage(data, a.reserve)
     staged, snapshot, evaluated = None, a.snapshot > begin, begin

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 /** What src/ui/examples.ts fetches, of ../examples. */
 export const examples = ['departures.png', 'digits.wav', 'pictures.png', 'question.wav'];
 
-/** What the build is made of. tests/web/page_sources.sh computes the same with sha256sum. */
+/** What the build is made of. tests/web/sources_hash.sh computes the same with sha256sum. */
 const roots = ['build', 'src', 'index.html', 'package.json', 'package-lock.json', 'public/recorder-worklet.js', 'tsconfig.json', 'vite.config.ts', ...examples.map((name) => `../examples/${name}`)];
 
 const files = (path: string): string[] => {
