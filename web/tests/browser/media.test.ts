@@ -190,7 +190,9 @@ describe('media', () => {
     await page.keyboard.press('Control+Shift+O');
     await page.locator('.card', { hasText: 'Name the pictures' }).click();
     await page.locator('.bubble').getByText('What is in the picture?').waitFor();
-    expect(await page.getByRole('button', { name: 'Stop' }).count()).toBe(1);
+    const stop = page.getByRole('button', { name: 'Stop' });
+    await stop.first().waitFor(); // the question is kept first, then asked
+    expect(await stop.count()).toBe(1);
     mock.options.tokenMs = 0;
     await settled(page);
     expect(mock.requests).toHaveLength(2);
