@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <tuple>
 
@@ -47,6 +48,9 @@ struct BackendCase {
            (card_layers > 0 ? fmt::format("_{}_layers", card_layers) : "");
   }
 };
+inline void PrintTo(const BackendCase& c, std::ostream* out) {
+  *out << c.name();
+}
 
 /// False where this machine lacks the instruction set: such a case is not selected (it would test nothing).
 inline bool available(const BackendCase& c) {
