@@ -12,6 +12,16 @@ bool matvec_q4(const Device& device, int shared_limit, const Form& form, bool ga
 bool matvec_q56(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
 bool matvec_q8(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
 
+// matvec_int_*.cu, the same with a.x the digits of x
+bool matvec_int_q4(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
+bool matvec_int_q56(const Device& device, int shared_limit, const Form& form, bool gated,
+                    const MatvecArgs& a);
+bool matvec_int_q8(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
+
+// digits.cu
+/// Digits (digits.cuh) of x [rows, cols] f32 or bf16, padded with zeros to `stride`.
+void quantise_rows(const Device& device, Tensor x, int64_t stride, uint8_t* digits);
+
 // Rows of a quantised matrix as they come from the file, one after the other, `row_bytes` each.
 struct StagedRows {
   const uint8_t* rows;

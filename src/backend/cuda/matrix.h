@@ -2,20 +2,25 @@
 // A packed weight on the card: segments of rows, each in one format. Float formats are row-major, so that
 // cuBLASLt reads them where they are. Quantised ones are tiles of 16 rows; a tile is chunks of 256 inputs
 // (inputs padded with zeros), each with its codes in the order in which the lanes of a warp feed them to
-// mma.m16n8k16, and then its scales:
+// mma.m16n8k32 (int8) and mma.m16n8k16 (bfloat16), and then its scales:
 //
-//   codes   of 32 inputs, lane 4g + t holds 8 codes of row g and 8 of row g + 8: inputs 8t … 8t + 7 (groups
-//           of 16: 4t … 4t + 3 and 16 + 4t … 16 + 4t + 3). Codes 2p and 2p + 1 become the halves of one
-//           register.
-//     4 bits  [4 × 64 inputs][lane][2 × 32 inputs][row g, row g + 8] words: code 2p at bit 4p, 2p + 1 at 16 +
-//     4p 5 bits  that, and the fifth bits: [lane][4 × 64 inputs] words, bit 8 * (block of 32) + 4 * (row
-//     half) + p 6 bits  that, and two bits: [2 × 128 inputs][lane][4 × 32 inputs] words, bit 2 * (4 * (row
-//     half) + p) 8 bits  [8 × 32 inputs][lane][row g, row g + 8][2] words: codes e, e + 2, e + 1, e + 3,
-//     two's complement
-//   scales  [4 × 64 inputs][g][groups][row g, row g + 8] in the file's format (kSuper: sub-scale + 128, a
-//   byte) mins    the same supers  kSuper: [g][row g, row g + 8] float16, and with mins the same again
+//   codes   of 32 inputs, lane 4g + t holds 8 codes of row g and 8 of row g + 8: quad 0 is inputs 4t … 4t + 3,
+//           quad 1 inputs 16 + 4t … 16 + 4t + 3. A quad's bytes are its inputs 0, 2, 1, 3, so that shifts and
+//           masks find a pair of neighbours in the halves of a word as well as four codes in its bytes.
+//           `at`: 2 * (row half) + quad.
+//
+//     4 bits  [4 × 64 inputs][lane][row g, row g + 8][quad] words; a byte's low half is of the first 32 inputs
+//     5 bits  that, and the fifth bits: [lane][4 × 64 inputs] words, bit 4 * (block of 32) + at of each byte
+//     6 bits  that, and two bits: [2 × 128 inputs][lane][4 × 32 inputs] words, bits 2 * at of each byte
+//     8 bits  [8 × 32 inputs][lane][quad][row g, row g + 8] words, two's complement: A's four registers
+//
+//   scales  [g][groups of the chunk][row g, row g + 8] in the file's format (kSuper: a byte)
+//   mins    the same
+//   supers  kSuper: [g][row g, row g + 8] float16, and with mins the same again
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -26,6 +31,11 @@
 namespace tessera::cuda {
 
 inline constexpr int kTileRows = 16, kChunkCols = 256;
+
+/// Which of a quad's four inputs byte 0 … 3 of a word holds, of codes and of the digits of x alike.
+constexpr int input_of_byte(int byte) {
+  return byte == 1 ? 2 : byte == 2 ? 1 : byte;
+}
 
 /// A form that kernels compute on. With `has_min` 8-bit codes are 128 less than the file's.
 struct Form {
@@ -59,6 +69,12 @@ struct Form {
 #define TESSERA_CUDA_FORMS(X) TESSERA_CUDA_FORMS_4(X) TESSERA_CUDA_FORMS_56(X) TESSERA_CUDA_FORMS_8(X)
 
 inline constexpr Form kAnyForm = {8, 16, QuantLayout::Scale::kF32, true};
+
+/// Forms whose products of few rows are integer products; the others' are in bfloat16.
+constexpr bool has_int_products(const Form& form) {
+  constexpr std::array<Form, 0> kInBf16 = {};  // after measurement
+  return std::find(kInBf16.begin(), kInBf16.end(), form) == kInBf16.end();
+}
 
 struct Segment {
   int64_t first_row = 0, rows = 0;
@@ -98,6 +114,9 @@ struct MatvecArgs {
   float factor = 0;     // of the sums of x: -(128 + zero)
   float cap = 0;
   bool y_f32 = false;
+  // Integer products: x is the rows' digits (digits.cuh).
+  uint8_t* y_digits = nullptr;  // gated: of y as well; each block has 128 outputs
+  int unit_group = 1;           // gated: neighbouring units of one block
 };
 
 }  // namespace tessera::cuda

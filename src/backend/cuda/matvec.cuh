@@ -103,14 +103,9 @@ struct Chunks {
 #pragma unroll
       for (int b = 0; b < 2; ++b) {
         const uint8_t* at = x + part * 128 + b * 64;
-        if constexpr (form.group == 16) {
-          const uint2 lo = *reinterpret_cast<const uint2*>(at + t * 8);
-          const uint2 hi = *reinterpret_cast<const uint2*>(at + 32 + t * 8);
-          xb[b][0] = lo.x, xb[b][1] = lo.y, xb[b][2] = hi.x, xb[b][3] = hi.y;
-        } else {
-          const uint4 v = *reinterpret_cast<const uint4*>(at + t * 16);
-          xb[b][0] = v.x, xb[b][1] = v.y, xb[b][2] = v.z, xb[b][3] = v.w;
-        }
+        const uint2 lo = *reinterpret_cast<const uint2*>(at + t * 8);
+        const uint2 hi = *reinterpret_cast<const uint2*>(at + 32 + t * 8);
+        xb[b][0] = lo.x, xb[b][1] = lo.y, xb[b][2] = hi.x, xb[b][3] = hi.y;
         if constexpr (sum_cols != 0)
 #pragma unroll
           for (int piece = 0; piece < kPieces; ++piece)

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/cuda/cublas_lt.h"
+#include "backend/cuda/digits.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/pack.h"
 #include "base/error.h"
@@ -25,26 +26,47 @@ bool can_fuse_gate(const Matrix& m) {
   return m.segments.size() == 1 && has_matvec(m.segments[0]) && m.rows % (2 * kTileRows) == 0;
 }
 
-struct Sizes {
-  int64_t library = 0, opened = 0, gate_up = 0, x = 0;
+// A gated product writes the digits of y where each block can have all of 128 outputs and few multiprocessors
+// stay idle for it.
+constexpr int64_t kDigitUnits = kDigitCols / kTileRows;
 
-  int64_t all() const { return library + opened + gate_up + x; }
+bool fits_digits(int64_t outputs, int multiprocessors) {
+  const int64_t blocks = outputs / kDigitCols;
+  return outputs % kDigitCols == 0 && blocks <= multiprocessors &&
+         5 * blocks >= 4 * multiprocessors;
+}
+
+struct Sizes {
+  int64_t library = 0, opened = 0, gate_up = 0, x = 0, digits = 0;
+
+  int64_t all() const { return library + opened + gate_up + x + kDigitBuffers * digits; }
+  // Two for producers in turn: a gated product reads one and writes the other. One for what products make.
+  static constexpr int64_t kDigitBuffers = 3;
 };
 
 }  // namespace
 
 struct Products::State {
   Device& device;
+  FewRows few_rows = FewRows::kIntegers;
   CublasLt cublas = {};
   int64_t weight_bytes = 0, max_rows = 0;
   std::unique_ptr<Uploader> uploader = {};
   std::vector<std::unique_ptr<Matrix>> matrices = {};
   std::shared_ptr<void> memory = {};
   Sizes sizes = {};
-  uint8_t *library = nullptr, *opened = nullptr, *gate_up = nullptr, *x = nullptr;
+  uint8_t *library = nullptr, *opened = nullptr, *gate_up = nullptr, *x = nullptr, *digits = nullptr;
+  std::vector<int64_t> digit_strides = {};  // of matrices with integer products
+  Tensor made = {};                         // what digits_for() was last asked for; no data: nothing
+  int64_t made_at = 0;                      // its buffer
 
   Sizes sizes_for(int64_t rows) const;
   const void* bf16_rows(Tensor x_rows, int64_t stride);
+  bool in_integers(const Segment& s) const {
+    return few_rows == FewRows::kIntegers && s.dtype == DType::kQuant && has_int_products(s.form);
+  }
+  const void* digit_rows(Tensor x_rows, int64_t stride);
+  uint8_t* digits_for(Tensor x_rows);
   void matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args);
   void multiply(const void* w, int64_t outputs, int64_t stride, const void* x_rows, int64_t rows, void* y,
                 int64_t y_stride, bool y_f32);
@@ -53,7 +75,7 @@ struct Products::State {
   void linear(Tensor y, Tensor x_rows, const Matrix& m, float cap);
 };
 
-Products::Products(Device& device) : state_(new State{.device = device}) {}
+Products::Products(Device& device, FewRows few) : state_(new State{.device = device, .few_rows = few}) {}
 
 Products::~Products() = default;
 
@@ -62,7 +84,12 @@ Weight Products::pack(const WeightSource& source) {
   if (!s.uploader) s.uploader = std::make_unique<Uploader>(s.device);
   s.matrices.push_back(s.uploader->pack(source));
   const Matrix& m = *s.matrices.back();
-  for (const Segment& segment : m.segments) s.weight_bytes += m.segment_bytes(segment);
+  for (const Segment& segment : m.segments) {
+    s.weight_bytes += m.segment_bytes(segment);
+    if (s.in_integers(segment)) s.digit_strides.push_back(m.stride);
+  }
+  std::sort(s.digit_strides.begin(), s.digit_strides.end());
+  s.digit_strides.erase(std::unique(s.digit_strides.begin(), s.digit_strides.end()), s.digit_strides.end());
   return {.data = &m, .rows = m.rows, .cols = m.cols, .dtype = m.segments.front().dtype};
 }
 
@@ -73,6 +100,8 @@ void Products::weights_done() {
 Sizes Products::State::sizes_for(int64_t rows) const {
   Sizes out;
   if (rows > kMatvecRows) out.library = CublasLt::kWorkspaceBytes;
+  if (!digit_strides.empty())
+    out.digits = align_up(std::min(rows, kMatvecRows) * digit_bytes(digit_strides.back()), 256);
   for (const auto& m : matrices) {
     out.x = std::max(out.x, align_up(rows * m->stride * 2, 256));
     for (const Segment& s : m->segments)
@@ -94,6 +123,7 @@ void Products::reserve(int64_t max_rows) {
   State& s = *state_;
   s.device.synchronize();
   s.memory.reset();
+  s.made = {};
   s.max_rows = 0;  // should there be no memory for it
   s.sizes = s.sizes_for(max_rows);
   // Zeroed: compute-sanitizer's initcheck does not see what cuBLASLt writes (the gate and up values of many
@@ -104,6 +134,7 @@ void Products::reserve(int64_t max_rows) {
   s.opened = s.library + s.sizes.library;
   s.gate_up = s.opened + s.sizes.opened;
   s.x = s.gate_up + s.sizes.gate_up;
+  s.digits = s.x + s.sizes.x;
 }
 
 // x as the kernels read it: bfloat16, padded, at a multiple of 16 bytes.
@@ -116,6 +147,36 @@ const void* Products::State::bf16_rows(Tensor x_rows, int64_t stride) {
   return x;
 }
 
+// Of up to kMatvecRows rows.
+const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
+  if (x_rows.data == made.data && x_rows.rows <= made.rows && x_rows.cols == made.cols &&
+      x_rows.dtype == made.dtype)
+    return digits + made_at * sizes.digits;
+  TS_CHECK(x_rows.rows * digit_bytes(stride) <= sizes.digits, "{} rows, reserved for {}", x_rows.rows,
+           max_rows);
+  uint8_t* own = digits + (Sizes::kDigitBuffers - 1) * sizes.digits;
+  quantise_rows(device, x_rows, stride, own);
+  return own;
+}
+
+uint8_t* Products::State::digits_for(Tensor x_rows) {
+  made = {};
+  if (x_rows.rows > std::min(max_rows, kMatvecRows) ||
+      !std::binary_search(digit_strides.begin(), digit_strides.end(), x_rows.cols))
+    return nullptr;
+  made = x_rows;
+  made_at = 1 - made_at;
+  return digits + made_at * sizes.digits;
+}
+
+uint8_t* Products::digits_for(Tensor x) {
+  return state_->digits_for(x);
+}
+
+void Products::forget() {
+  state_->made = {};
+}
+
 void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args) {
   args.weights = s.data;
   args.stride = m.stride;
@@ -124,6 +185,13 @@ void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, Matv
   args.tile_bytes =
       s.dtype == DType::kBF16 ? kTileRows * m.stride * 2 : m.stride / kChunkCols * s.form.chunk_bytes();
   if (s.dtype == DType::kBF16) return matvec_bf16(device, device.shared_limit(), gated, args);
+  if (in_integers(s)) {
+    const bool known = matvec_int_q4(device, device.shared_limit(), s.form, gated, args) ||
+                       matvec_int_q8(device, device.shared_limit(), s.form, gated, args) ||
+                       matvec_int_q56(device, device.shared_limit(), s.form, gated, args);
+    TS_CHECK(known, "no integer kernel for {} bits in groups of {}", s.form.bits, s.form.group);
+    return;
+  }
   args.factor = -128.0F - static_cast<float>(s.zero);
   const bool known = matvec_q4(device, device.shared_limit(), s.form, gated, args) ||
                      matvec_q8(device, device.shared_limit(), s.form, gated, args) ||
@@ -169,20 +237,26 @@ void Products::State::linear(Tensor y, Tensor x_rows, const Matrix& m, float cap
   if (x_rows.rows == 0) return;
   TS_CHECK(x_rows.rows <= max_rows, "{} rows, reserved for {}", x_rows.rows, max_rows);
   const bool few = x_rows.rows <= kMatvecRows;
+  if (y.data == made.data) made = {};
   const auto exact = [&](const Segment& s) {
     return s.dtype == DType::kF32 ||
            (few && (s.dtype == DType::kF16 || (s.dtype == DType::kBF16 && x_rows.dtype == DType::kF32)));
   };
   const bool none_exact = std::none_of(m.segments.begin(), m.segments.end(), exact);
-  const bool all_exact = std::all_of(m.segments.begin(), m.segments.end(), exact);
-  const void* xb = all_exact ? nullptr : bf16_rows(x_rows, m.stride);
+  const auto integers = [&](const Segment& s) { return few && in_integers(s); };
+  const auto rounded = [&](const Segment& s) { return !exact(s) && !integers(s); };
+  const auto any = [&](const auto& which) {
+    return std::any_of(m.segments.begin(), m.segments.end(), which);
+  };
+  const void* xb = any(rounded) ? bf16_rows(x_rows, m.stride) : nullptr;
+  const void* xd = any(integers) ? digit_rows(x_rows, m.stride) : nullptr;
   for (const Segment& s : m.segments) {
     float* to = y.f32() + s.first_row;
     if (exact(s)) {
       plain_linear(device, s, m.stride, x_rows, to, y.cols);
     } else if (few) {
       matvec(m, s, false,
-             {.x = xb,
+             {.x = integers(s) ? xd : xb,
               .rows = static_cast<int>(x_rows.rows),
               .y = to,
               .y_stride = y.cols,
@@ -214,16 +288,27 @@ void Products::gated_linear(Tensor y, Tensor x, Weight w_gate_up) {
   if (x.rows == 0) return;
   TS_CHECK(x.rows <= s.max_rows, "{} rows, reserved for {}", x.rows, s.max_rows);
   const bool few = x.rows <= kMatvecRows, fused = can_fuse_gate(m);
-  if (few && fused && x.dtype == DType::kBF16) {
-    s.matvec(m, m.segments[0], true,
-             {.x = s.bf16_rows(x, m.stride),
-              .rows = static_cast<int>(x.rows),
-              .y = y.data,
-              .y_stride = y.cols,
-              .outputs = y.cols,
-              .y_f32 = y.dtype == DType::kF32});
+  if (few && fused && (x.dtype == DType::kBF16 || s.in_integers(m.segments[0]))) {
+    MatvecArgs args{.rows = static_cast<int>(x.rows),
+                    .y = y.data,
+                    .y_stride = y.cols,
+                    .outputs = y.cols,
+                    .y_f32 = y.dtype == DType::kF32};
+    if (s.in_integers(m.segments[0])) {
+      args.x = s.digit_rows(x, m.stride);
+      if (y.cols == n && fits_digits(n, s.device.multiprocessors())) args.y_digits = s.digits_for(y);
+      if (args.y_digits != nullptr)
+        args.unit_group = kDigitUnits;
+      else if (y.data == s.made.data)
+        s.made = {};
+    } else {
+      if (y.data == s.made.data) s.made = {};
+      args.x = s.bf16_rows(x, m.stride);
+    }
+    s.matvec(m, m.segments[0], true, args);
     return;
   }
+  if (y.data == s.made.data) s.made = {};
   Tensor gate_up{.data = s.gate_up, .rows = x.rows, .cols = m.rows, .dtype = DType::kF32};
   if (few || !fused) {
     s.linear(gate_up, x, m, 0);

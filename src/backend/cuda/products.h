@@ -14,6 +14,12 @@ inline constexpr int64_t kMatvecRows = 8;
 
 struct Matrix;  // a packed weight (matrix.h); Weight::data points to it
 
+/// How quantised weights are multiplied with up to kMatvecRows rows.
+enum class FewRows : uint8_t {
+  kIntegers,  // x as two int8 digits (digits.cuh), where has_int_products()
+  kBf16,
+};
+
 /// Tensors are device memory; all work is enqueued on the device's stream. After reserve() the calls below it
 /// neither allocate nor wait, so they can be captured in a graph. A row's bits do not depend on the rows
 /// beside it while there are at most kMatvecRows. x is bfloat16, or float32 for models whose weights are
@@ -21,7 +27,7 @@ struct Matrix;  // a packed weight (matrix.h); Weight::data points to it
 /// bfloat16).
 class Products {
  public:
-  explicit Products(Device& device);
+  explicit Products(Device& device, FewRows few = FewRows::kIntegers);
   ~Products();
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
@@ -42,6 +48,13 @@ class Products {
   void logits(Tensor y, Tensor x, Weight w, float cap);  // y = cap * tanh(x Wᵀ / cap); cap 0: none
   /// y[r] = table[token[r]] * scale, f32; token is device memory, -1: 0.
   void embed(Tensor y, Weight table, const int32_t* token, int64_t rows, float scale);
+
+  /// For the kernel that makes x (up to kMatvecRows rows): where the digits of what it stores go (digits.cuh,
+  /// x.cols inputs); products of x then read them instead of making their own, until forget() or the next
+  /// call. Null where no product would: its weights, width or number of rows. What is stored in x afterwards
+  /// by anything else asks for forget().
+  uint8_t* digits_for(Tensor x);
+  void forget();
 
   int64_t weight_bytes() const;
   /// "cuBLASLt 13.0.2", or why the slower kernel is used.
