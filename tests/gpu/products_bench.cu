@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "backend/cuda/cublas_lt.h"
+#include "backend/cuda/digits.cuh"
+#include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/products.h"
 
@@ -61,13 +63,27 @@ __global__ void read_all(const uint4* from, int64_t count, uint32_t* sink) {
   if (sum == 0x12345) *sink = sum;
 }
 
-// Stands for a norm between two products.
-__global__ void small_step(const float* y, __nv_bfloat16* x, int64_t cols) {
+// Stands for a norm between two products: one block a row, one warp 128 columns; digits: of x, or null.
+__global__ void small_step(const float* y, __nv_bfloat16* x, int cols, uint8_t* digits) {
   depend_release();
   depend_wait();
-  for (int64_t i = threadIdx.x; i < cols; i += blockDim.x)
-    x[blockIdx.x * cols + i] = __float2bfloat16(tanhf(y[blockIdx.x * cols + i]));
+  const int lane = threadIdx.x % 32;
+  for (int block = threadIdx.x / 32; block < cols / kDigitCols; block += blockDim.x / 32) {
+    const int64_t at = int64_t{blockIdx.x} * cols + block * kDigitCols + lane * 4;
+    const float4 v = *reinterpret_cast<const float4*>(y + at);
+    const float out[4] = {tanhf(v.x), tanhf(v.y), tanhf(v.z), tanhf(v.w)};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) x[at + i] = __float2bfloat16(out[i]);
+    if (digits != nullptr)
+      put_digits_as<__nv_bfloat16>(record_of(digits, blockIdx.x, cols, block), block % 2, out, lane);
+  }
 }
+
+struct Way {
+  const char* name;
+  FewRows few;
+};
+const Way kWays[] = {{"int", FewRows::kIntegers}, {"bf16x", FewRows::kBf16}};
 
 class Bench {
  public:
@@ -131,11 +147,12 @@ class Bench {
     return products.pack(source);
   }
 
-  // Microseconds of one product: all of `weights` in a graph, replayed.
+  // Microseconds of one product: all of `weights` in a graph, replayed. x has its digits already, as in a model.
   double product_us(Products& products, const std::vector<Weight>& weights, bool gated, int64_t rows) {
     const Weight& w = weights[0];
     const Tensor x{x_.get(), rows, w.cols, DType::kBF16};
     const Tensor y{y_.get(), rows, gated ? w.rows / 2 : w.rows, gated ? DType::kBF16 : DType::kF32};
+    if (uint8_t* digits = products.digits_for(x)) quantise_rows(device, x, w.cols, digits);
     const auto round = [&] {
       for (const Weight& each : weights)
         gated ? products.gated_linear(y, x, each) : products.linear(y, x, each);
@@ -143,18 +160,18 @@ class Bench {
     return seconds(rows > 8 ? 3 : 10, round, true) * 1e6 / static_cast<double>(weights.size());
   }
 
-  void shapes(const Format& f, const std::vector<Shape>& wanted, bool many) {
+  void shapes(const Format& f, const Way& way, const std::vector<Shape>& wanted, bool many) {
     double token_us = 0, bytes_all = 0;
     for (const Shape& s : wanted) {
       const double bytes = static_cast<double>(s.n * s.k) * f.bits / 8;
       const auto copies = static_cast<size_t>(std::clamp(400e6 / bytes + 1, 2.0, 24.0));
-      Products products(device);
+      Products products(device, way.few);
       std::vector<Weight> weights;
       for (size_t i = 0; i < copies; ++i) weights.push_back(pack(products, f, s.n, s.k, s.gated));
       products.weights_done();
       const bool large = many && s.n < 100000;
       products.reserve(large ? 2048 : 8);
-      printf("%-5s %-8s %6.1f MB |", f.name, s.name, bytes / 1e6);
+      printf("%-5s %-5s %-8s %6.1f MB |", f.name, way.name, s.name, bytes / 1e6);
       for (const int64_t rows : {1, 4, 8}) {
         const double us = product_us(products, weights, s.gated, rows);
         if (rows == 1) token_us += us * s.per_token, bytes_all += bytes * s.per_token;
@@ -169,13 +186,13 @@ class Bench {
       printf("\n");
       fflush(stdout);
     }
-    printf("%-5s a token's products one after the other: %.0f us, %.1f %% of read bandwidth\n", f.name,
-           token_us, bytes_all / token_us / 1e3 / g_read * 100);
+    printf("%-5s %-5s a token's products one after the other: %.0f us, %.1f %% of read bandwidth\n", f.name,
+           way.name, token_us, bytes_all / token_us / 1e3 / g_read * 100);
   }
 
   // Products of 8 layers and the head, a small kernel before each product: what a token could take.
-  void tokens(const Format& f) {
-    Products products(device);
+  void tokens(const Format& f, const Way& way) {
+    Products products(device, way.few);
     struct Layer {
       Weight qkv, o, gate_up, down;
     };
@@ -190,11 +207,12 @@ class Bench {
     products.weights_done();
     products.reserve(8);
     for (const int64_t rows : {1, 4, 8}) {
-      const auto small = [&](int64_t cols) {
-        launch(device, small_step, dim3(static_cast<unsigned>(rows)), dim3(512), 0,
-               static_cast<const float*>(y_.get()), static_cast<__nv_bfloat16*>(x_.get()), cols);
-      };
       const auto x = [&](int64_t cols) { return Tensor{x_.get(), rows, cols, DType::kBF16}; };
+      const auto small = [&](int64_t cols) {
+        launch(device, small_step, dim3(static_cast<unsigned>(rows)), dim3(1024), 0,
+               static_cast<const float*>(y_.get()), static_cast<__nv_bfloat16*>(x_.get()),
+               static_cast<int>(cols), products.digits_for(x(cols)));
+      };
       const auto y = [&](int64_t cols) { return Tensor{y_.get(), rows, cols, DType::kF32}; };
       const double us =
           seconds(
@@ -213,8 +231,8 @@ class Bench {
               },
               true) *
           1e6 / 8;
-      printf("%-5s layer with 4 small kernels, %lld rows: %6.2f us, %5.1f %% of read bandwidth\n", f.name,
-             static_cast<long long>(rows), us, bytes / 8 / us / 1e3 / g_read * 100);
+      printf("%-5s %-5s layer with 4 small kernels, %lld rows: %6.2f us, %5.1f %% of read bandwidth\n", f.name,
+             way.name, static_cast<long long>(rows), us, bytes / 8 / us / 1e3 / g_read * 100);
     }
     fflush(stdout);
   }
@@ -289,8 +307,8 @@ class Bench {
 }  // namespace
 }  // namespace tessera::cuda
 
-// products_bench [few] [layers] [FORMAT…] [SHAPE…]: everything without names; few: up to 8 rows only; layers:
-// whole layers only; a shape: none of them.
+// products_bench [few] [layers] [FORMAT…] [int] [bf16x] [SHAPE…]: everything without names; few: up to 8 rows
+// only; layers: whole layers only; a shape: none of them; int, bf16x: quantised weights one way only.
 int main(int argc, char** argv) {
   using namespace tessera::cuda;
   const std::vector<std::string> names(argv + 1, argv + argc);
@@ -308,8 +326,11 @@ int main(int argc, char** argv) {
     if (wanted(kShapes, s.name)) shapes.push_back(s);
   for (const Format& f : kFormats) {
     if (!wanted(kFormats, f.name)) continue;
-    if (shapes.size() == std::size(kShapes)) bench.tokens(f);
-    if (!named("layers")) bench.shapes(f, shapes, !named("few"));
+    for (const Way& way : kWays) {
+      if (!wanted(kWays, way.name) || (f.layout.bits == 0 && way.few == FewRows::kIntegers)) continue;
+      if (shapes.size() == std::size(kShapes)) bench.tokens(f, way);
+      if (!named("layers")) bench.shapes(f, way, shapes, !named("few") && way.few == FewRows::kBf16);
+    }
   }
   return 0;
 }

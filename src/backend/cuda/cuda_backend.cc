@@ -177,7 +177,7 @@ class CudaBackend final : public Backend {
   }
 
   void norm(Tensor y, Tensor x, Weight w, float eps) override {
-    cuda::norm(device_, y, x, floats(w), eps, products_.digits_for(y));
+    cuda::norm(device_, y, x, floats(w), eps, new_digits(y));
   }
 
   void layer_norm(Tensor y, Tensor x, Weight shift, Weight w, Weight bias, float eps) override {
@@ -216,7 +216,7 @@ class CudaBackend final : public Backend {
     }
     if (v.rows <= kMatvecRows)
       return attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, device_.shared_limit(),
-                        products_.digits_for(y));
+                        new_digits(y));
     products_.forget();
     for (const RowRange& range : attention_ranges(plan.sequence)) {
       PlanView some = v;
@@ -234,7 +234,7 @@ class CudaBackend final : public Backend {
   void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
                      float eps) override {
     cuda::residual_norm(device_, x, y, floats(w_post), scale, h, floats(w_next), eps,
-                        products_.digits_for(h));
+                        new_digits(h));
   }
 
   void take_rows(Tensor y, Tensor x, const StepPlan& plan) override {
@@ -263,6 +263,12 @@ class CudaBackend final : public Backend {
   const Device& card() {
     products_.forget();
     return device_;
+  }
+
+  // For those that store y with its digits.
+  uint8_t* new_digits(Tensor y) {
+    products_.forget();
+    return products_.digits_for(y);
   }
 
   // The plan of the step at hand; a single operation outside of steps brings its own.

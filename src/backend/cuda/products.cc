@@ -57,8 +57,8 @@ struct Products::State {
   Sizes sizes = {};
   uint8_t *library = nullptr, *opened = nullptr, *gate_up = nullptr, *x = nullptr, *digits = nullptr;
   std::vector<int64_t> digit_strides = {};  // of matrices with integer products
-  Tensor made = {};                         // what digits_for() was last asked for; no data: nothing
-  int64_t made_at = 0;                      // its buffer
+  Tensor made[2] = {};                      // whose digits the producers' buffers hold; no data: nobody's
+  int64_t last = 0;                         // of them, written or read
 
   Sizes sizes_for(int64_t rows) const;
   const void* bf16_rows(Tensor x_rows, int64_t stride);
@@ -67,6 +67,10 @@ struct Products::State {
   }
   const void* digit_rows(Tensor x_rows, int64_t stride);
   uint8_t* digits_for(Tensor x_rows);
+  void forget(const void* rows) {
+    for (Tensor& t : made)
+      if (t.data == rows) t = {};
+  }
   void matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args);
   void multiply(const void* w, int64_t outputs, int64_t stride, const void* x_rows, int64_t rows, void* y,
                 int64_t y_stride, bool y_f32);
@@ -123,7 +127,7 @@ void Products::reserve(int64_t max_rows) {
   State& s = *state_;
   s.device.synchronize();
   s.memory.reset();
-  s.made = {};
+  forget();
   s.max_rows = 0;  // should there be no memory for it
   s.sizes = s.sizes_for(max_rows);
   // Zeroed: compute-sanitizer's initcheck does not see what cuBLASLt writes (the gate and up values of many
@@ -149,9 +153,12 @@ const void* Products::State::bf16_rows(Tensor x_rows, int64_t stride) {
 
 // Of up to kMatvecRows rows.
 const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
-  if (x_rows.data == made.data && x_rows.rows <= made.rows && x_rows.cols == made.cols &&
-      x_rows.dtype == made.dtype)
-    return digits + made_at * sizes.digits;
+  for (int64_t i = 0; i < 2; ++i) {
+    const Tensor& t = made[i];
+    if (x_rows.data != t.data || x_rows.rows > t.rows || x_rows.cols != t.cols || x_rows.dtype != t.dtype) continue;
+    last = i;
+    return digits + i * sizes.digits;
+  }
   TS_CHECK(x_rows.rows * digit_bytes(stride) <= sizes.digits, "{} rows, reserved for {}", x_rows.rows,
            max_rows);
   uint8_t* own = digits + (Sizes::kDigitBuffers - 1) * sizes.digits;
@@ -160,13 +167,13 @@ const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
 }
 
 uint8_t* Products::State::digits_for(Tensor x_rows) {
-  made = {};
+  forget(x_rows.data);
   if (x_rows.rows > std::min(max_rows, kMatvecRows) ||
       !std::binary_search(digit_strides.begin(), digit_strides.end(), x_rows.cols))
     return nullptr;
-  made = x_rows;
-  made_at = 1 - made_at;
-  return digits + made_at * sizes.digits;
+  last = 1 - last;
+  made[last] = x_rows;
+  return digits + last * sizes.digits;
 }
 
 uint8_t* Products::digits_for(Tensor x) {
@@ -174,7 +181,7 @@ uint8_t* Products::digits_for(Tensor x) {
 }
 
 void Products::forget() {
-  state_->made = {};
+  for (Tensor& t : state_->made) t = {};
 }
 
 void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args) {
@@ -237,7 +244,7 @@ void Products::State::linear(Tensor y, Tensor x_rows, const Matrix& m, float cap
   if (x_rows.rows == 0) return;
   TS_CHECK(x_rows.rows <= max_rows, "{} rows, reserved for {}", x_rows.rows, max_rows);
   const bool few = x_rows.rows <= kMatvecRows;
-  if (y.data == made.data) made = {};
+  forget(y.data);
   const auto exact = [&](const Segment& s) {
     return s.dtype == DType::kF32 ||
            (few && (s.dtype == DType::kF16 || (s.dtype == DType::kBF16 && x_rows.dtype == DType::kF32)));
@@ -296,19 +303,16 @@ void Products::gated_linear(Tensor y, Tensor x, Weight w_gate_up) {
                     .y_f32 = y.dtype == DType::kF32};
     if (s.in_integers(m.segments[0])) {
       args.x = s.digit_rows(x, m.stride);
+      s.forget(y.data);
       if (y.cols == n && fits_digits(n, s.device.multiprocessors())) args.y_digits = s.digits_for(y);
-      if (args.y_digits != nullptr)
-        args.unit_group = kDigitUnits;
-      else if (y.data == s.made.data)
-        s.made = {};
+      if (args.y_digits != nullptr) args.unit_group = kDigitUnits;
     } else {
-      if (y.data == s.made.data) s.made = {};
       args.x = s.bf16_rows(x, m.stride);
     }
     s.matvec(m, m.segments[0], true, args);
     return;
   }
-  if (y.data == s.made.data) s.made = {};
+  s.forget(y.data);
   Tensor gate_up{.data = s.gate_up, .rows = x.rows, .cols = m.rows, .dtype = DType::kF32};
   if (few || !fused) {
     s.linear(gate_up, x, m, 0);
