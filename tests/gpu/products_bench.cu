@@ -147,7 +147,8 @@ class Bench {
     return products.pack(source);
   }
 
-  // Microseconds of one product: all of `weights` in a graph, replayed. x has its digits already, as in a model.
+  // Microseconds of one product: all of `weights` in a graph, replayed. x has its digits already, as in a
+  // model.
   double product_us(Products& products, const std::vector<Weight>& weights, bool gated, int64_t rows) {
     const Weight& w = weights[0];
     const Tensor x{x_.get(), rows, w.cols, DType::kBF16};
@@ -231,8 +232,8 @@ class Bench {
               },
               true) *
           1e6 / 8;
-      printf("%-5s %-5s layer with 4 small kernels, %lld rows: %6.2f us, %5.1f %% of read bandwidth\n", f.name,
-             way.name, static_cast<long long>(rows), us, bytes / 8 / us / 1e3 / g_read * 100);
+      printf("%-5s %-5s layer with 4 small kernels, %lld rows: %6.2f us, %5.1f %% of read bandwidth\n",
+             f.name, way.name, static_cast<long long>(rows), us, bytes / 8 / us / 1e3 / g_read * 100);
     }
     fflush(stdout);
   }

@@ -22,8 +22,7 @@ TEST_F(GpuProducts, EveryFormEqualsADoublePrecisionProduct) {
         const Values x = inputs(rows, cols, ++seed);
         const bool few = rows <= cuda::kMatvecRows;
         expect_product(linear(packed, x), few ? digit_values(x) : x, few ? w.value : rounded, 83,
-                       few ? 1e-5 : 3e-5,
-                       form.name + ", seed " + std::to_string(seed));
+                       few ? 1e-5 : 3e-5, form.name + ", seed " + std::to_string(seed));
         if (HasFatalFailure()) return;
       }
     }

@@ -117,8 +117,8 @@ class OpsAttention : public OpsTest {
   void check(const Geometry& g, KvType type, int64_t context, int64_t step, uint32_t s);
 };
 
-// A card's attention makes the digits that a quantised product of its few rows reads: the product must be that of
-// rows that come from elsewhere.
+// A card's attention makes the digits that a quantised product of its few rows reads: the product must be
+// that of rows that come from elsewhere.
 class OwnDigits {
  public:
   OwnDigits(Backend& be, int64_t cols, int64_t rows, uint32_t seed, bool wanted) : be_(be) {
@@ -137,7 +137,9 @@ class OwnDigits {
   }
 
  private:
-  static Values nan(int64_t rows) { return {std::vector<float>(static_cast<size_t>(rows * 16), NAN), rows, 16}; }
+  static Values nan(int64_t rows) {
+    return {std::vector<float>(static_cast<size_t>(rows * 16), NAN), rows, 16};
+  }
   Backend& be_;
   Weight weight_;
   std::optional<Placed> own_, other_;

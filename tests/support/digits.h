@@ -21,7 +21,9 @@ inline std::vector<uint8_t> digit_records(const Values& x, int64_t stride) {
   };
   for (int64_t r = 0; r < x.rows; ++r)
     for (int64_t first = 0; first < stride; first += cuda::kDigitCols) {
-      const auto at = [&](int64_t i) { return first + i < x.cols ? x.v[static_cast<size_t>(r * x.cols + first + i)] : 0; };
+      const auto at = [&](int64_t i) {
+        return first + i < x.cols ? x.v[static_cast<size_t>(r * x.cols + first + i)] : 0;
+      };
       float most = 0;
       for (int64_t i = 0; i < cuda::kDigitCols; ++i) most = std::max(most, std::fabs(at(i)));
       if (most < cuda::kLeastScaled) most = 0;

@@ -56,8 +56,8 @@ __device__ __forceinline__ void put_head_digits(const FewArgs& a, int r, int kv_
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, stride = heads * kHead;
   for (int i = warp; i < a.group * kBlocks; i += kWarps) {
     const int block = kv_head * a.group * kBlocks + i;
-    const uint2 v = __ldcg(
-        reinterpret_cast<const uint2*>(a.y + int64_t{r} * stride + block * kDigitCols + lane * 4));
+    const uint2 v =
+        __ldcg(reinterpret_cast<const uint2*>(a.y + int64_t{r} * stride + block * kDigitCols + lane * 4));
     put_digits(record_of(a.digits, r, stride, block), block % 2,
                {__uint_as_float(v.x << 16), __uint_as_float(v.x & 0xFFFF0000U), __uint_as_float(v.y << 16),
                 __uint_as_float(v.y & 0xFFFF0000U)},

@@ -233,8 +233,7 @@ class CudaBackend final : public Backend {
 
   void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
                      float eps) override {
-    cuda::residual_norm(device_, x, y, floats(w_post), scale, h, floats(w_next), eps,
-                        new_digits(h));
+    cuda::residual_norm(device_, x, y, floats(w_post), scale, h, floats(w_next), eps, new_digits(h));
   }
 
   void take_rows(Tensor y, Tensor x, const StepPlan& plan) override {

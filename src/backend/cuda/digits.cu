@@ -14,7 +14,8 @@ __global__ void __launch_bounds__(32 * kWarps)
     quantise_rows_kernel(const X* x, int cols, int stride, uint8_t* digits) {
   depend_release();
   depend_wait();
-  const int block = static_cast<int>(blockIdx.x * kWarps + threadIdx.x / 32), row = static_cast<int>(blockIdx.y);
+  const int block = static_cast<int>(blockIdx.x * kWarps + threadIdx.x / 32),
+            row = static_cast<int>(blockIdx.y);
   const int lane = static_cast<int>(threadIdx.x) % 32, first = block * kDigitCols + lane * 4;
   if (block >= stride / kDigitCols) return;
   float v[4];

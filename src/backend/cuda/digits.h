@@ -4,8 +4,8 @@
 //
 // A row is records of 256 inputs (as the chunks of the weights, padded with zeros):
 //
-//   digits  [h, l][4 × 64 inputs][lane t][2 × 32 inputs][quad] words: what lane 4g + t of mma.m16n8k32 takes as
-//           B, 16 bytes for 64 inputs. Quads and the order in a word: matrix.h.
+//   digits  [h, l][4 × 64 inputs][lane t][2 × 32 inputs][quad] words: B of lane 4g + t of mma.m16n8k32,
+//           16 bytes for 64 inputs. Quads and the order in a word: matrix.h.
 //   sums    [2 × 128 inputs] DigitSums: for the mins of the weights
 #include <cstdint>
 
@@ -13,8 +13,8 @@
 
 namespace tessera::cuda {
 
-inline constexpr int kDigitCols = 128;      // inputs with one scale
-inline constexpr float kMostDigits = 16319;  // 128 * 127 + 63
+inline constexpr int kDigitCols = 128;         // inputs with one scale
+inline constexpr float kMostDigits = 16319;    // 128 * 127 + 63
 inline constexpr float kLeastScaled = 1e-30F;  // blocks whose largest input is smaller count as zeros
 
 struct DigitSums {

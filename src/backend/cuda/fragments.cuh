@@ -99,7 +99,8 @@ __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int l
           uint32_t code = and_or(word[half][quad] >> (4 * b + byte_bit), 0x000F000FU, k128);
           if constexpr (f.bits == 5)
             code = and_or(moved(high[b], 4 - (4 * b + at + byte_bit)), 0x00100010U, code);
-          if constexpr (f.bits == 6) code = and_or(moved(high[b], 4 - (2 * at + byte_bit)), 0x00300030U, code);
+          if constexpr (f.bits == 6)
+            code = and_or(moved(high[b], 4 - (2 * at + byte_bit)), 0x00300030U, code);
           a[b][quad][p % 2 * 2 + half] = kSubtract ? subtract(code, zero_pair) : code;
         }
   }
@@ -146,8 +147,10 @@ __device__ __forceinline__ void open_scales(const uint8_t* chunk, int at, int pa
     } else {
       // A byte in the last bits of 2^23, whose last bit is 1; signed ones by their sign bit turned over.
       const uint32_t pair = w[i / 2] >> (16 * (i % 2));
-      s[i][0] = (__uint_as_float((0x4B000000U | kOffset) ^ (pair & 0xFFU)) - (8388608.0F + kOffset)) * super.x;
-      s[i][1] = (__uint_as_float((0x4B000000U | kOffset) ^ (pair >> 8 & 0xFFU)) - (8388608.0F + kOffset)) * super.y;
+      s[i][0] =
+          (__uint_as_float((0x4B000000U | kOffset) ^ (pair & 0xFFU)) - (8388608.0F + kOffset)) * super.x;
+      s[i][1] =
+          (__uint_as_float((0x4B000000U | kOffset) ^ (pair >> 8 & 0xFFU)) - (8388608.0F + kOffset)) * super.y;
     }
   }
 }

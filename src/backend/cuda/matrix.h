@@ -4,15 +4,16 @@
 // (inputs padded with zeros), each with its codes in the order in which the lanes of a warp feed them to
 // mma.m16n8k32 (int8) and mma.m16n8k16 (bfloat16), and then its scales:
 //
-//   codes   of 32 inputs, lane 4g + t holds 8 codes of row g and 8 of row g + 8: quad 0 is inputs 4t … 4t + 3,
-//           quad 1 inputs 16 + 4t … 16 + 4t + 3. A quad's bytes are its inputs 0, 2, 1, 3, so that shifts and
+//   codes   of 32 inputs, lane 4g + t holds 8 codes of row g and 8 of row g + 8: quad 0 is inputs 4t to
+//           4t + 3, quad 1 those 16 further. A quad's bytes are its inputs 0, 2, 1, 3, so that shifts and
 //           masks find a pair of neighbours in the halves of a word as well as four codes in its bytes.
-//           `at`: 2 * (row half) + quad.
 //
-//     4 bits  [4 × 64 inputs][lane][row g, row g + 8][quad] words; a byte's low half is of the first 32 inputs
-//     5 bits  that, and the fifth bits: [lane][4 × 64 inputs] words, bit 4 * (block of 32) + at of each byte
-//     6 bits  that, and two bits: [2 × 128 inputs][lane][4 × 32 inputs] words, bits 2 * at of each byte
-//     8 bits  [8 × 32 inputs][lane][quad][row g, row g + 8] words, two's complement: A's four registers
+//     4 bits  [4 × 64 inputs][lane][row g, row g + 8][quad] words, low halves of bytes: the first 32
+//     5 bits  that, and the fifth bits: [lane][4 × 64 inputs] words, in each byte
+//             bit 4 * (block of 32) + 2 * (row half) + quad
+//     6 bits  that, and two bits: [2 × 128 inputs][lane][4 × 32 inputs] words, in each byte
+//             bits 2 * (2 * (row half) + quad)
+//     8 bits  [8 × 32 inputs][lane][quad][row g, row g + 8] words, two's complement
 //
 //   scales  [g][groups of the chunk][row g, row g + 8] in the file's format (kSuper: a byte)
 //   mins    the same

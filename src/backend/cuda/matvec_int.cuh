@@ -1,9 +1,10 @@
 #pragma once
 // y[r] = x[r] Wᵀ for 1 … 8 rows of quantised weights in integers: codes are the A operand of mma.m16n8k32 as
-// they are, the digits of x (digits.cuh) B: columns 2r and 2r + 1 are h and l of row r, so four rows cost what
-// one does; 5 to 8 rows are two such sets. Sums over a group are exact; with kSuper those over 128 inputs too.
+// they are, the digits of x (digits.cuh) B: columns 2r and 2r + 1 are h and l of row r, so four rows cost
+// what one does; 5 to 8 rows are two such sets. Sums over a group are exact; with kSuper those over 128
+// inputs too.
 //
-// Blocks, warps and rings as in matvec.cuh. x comes straight from the caches to registers, one step ahead:
+// Blocks, warps and rings as in matvec.cuh. x comes straight from the caches to registers, ahead of its step:
 // through shared memory it would cost a barrier between its arrival and the first product.
 //
 // Codes without mins enter as signed bytes times 16, 8, 4 or 1 (4, 5, 6, 8 bits), which drops their zero
@@ -29,8 +30,11 @@ struct IntChunks {
   static constexpr int warps = form.bits == 4 ? 16 : bytes > 5000 ? 8 : 12, stages = pairs ? 4 : 3;
   static constexpr bool is_any = form == kAnyForm;
   static constexpr bool is_signed = !is_any && (form.bits == 8 || !form.has_min);
-  static constexpr float unit = form.has_min ? 1.0F : form.bits == 8 ? 1.0F : form.bits == 6 ? 0.25F
-                                : form.bits == 5 ? 0.125F : 0.0625F;  // of a code that entered
+  static constexpr float unit = form.has_min     ? 1.0F
+                                : form.bits == 8 ? 1.0F
+                                : form.bits == 6 ? 0.25F
+                                : form.bits == 5 ? 0.125F
+                                                 : 0.0625F;  // of a code that entered
   static constexpr int half_groups = kDigitCols / form.group;
   static constexpr int float_mins = form.has_min && !form.super() ? 128 / std::min(form.group, 32) : 0;
 
@@ -105,7 +109,8 @@ struct IntChunks {
             code &= kLow;
           if constexpr (form.bits == 5)
             code = and_xor(moved(high[b], 4 + kUp - (4 * b + at)), 0x10101010U << kUp, code);
-          if constexpr (form.bits == 6) code = and_xor(moved(high[b], 4 + kUp - 2 * at), 0x30303030U << kUp, code);
+          if constexpr (form.bits == 6)
+            code = and_xor(moved(high[b], 4 + kUp - 2 * at), 0x30303030U << kUp, code);
           a[b][at % 2 * 2 + at / 2] = code;
         }
     }
@@ -148,7 +153,7 @@ struct IntChunks {
       for (int i = 0; i < kTiles; ++i) {
         uint32_t scales[half_words];
         scale_words(chunk[i], form.scales_at(), half, g, scales);
-        float sum[kSets][2] = {};               // without kSuper
+        float sum[kSets][2] = {};                     // without kSuper
         int high[kSets][2] = {}, low[kSets][2] = {};  // with kSuper: of the digits h and l
         int d[kSets][4];
         const auto end_group = [&](int group) {
@@ -211,8 +216,7 @@ struct IntChunks {
 #pragma unroll
           for (int s = 0; s < kSets; ++s)
 #pragma unroll
-            for (int o = 0; o < 2; ++o)
-              acc[i][s][o] = fmaf(x.scale[s][half] * unit, sum[s][o], acc[i][s][o]);
+            for (int o = 0; o < 2; ++o) acc[i][s][o] = fmaf(x.scale[s][half] * unit, sum[s][o], acc[i][s][o]);
         }
         if constexpr (form.has_min) {
           uint32_t mins[half_words];
@@ -240,7 +244,8 @@ struct IntChunks {
                 for (int s = 0; s < kSets; ++s)
 #pragma unroll
                   for (int e = 0; e < float_mins / half_groups; ++e)
-                    acc[i][s][o] = fmaf(min, x.sums[s][half][j * (float_mins / half_groups) + e], acc[i][s][o]);
+                    acc[i][s][o] =
+                        fmaf(min, x.sums[s][half][j * (float_mins / half_groups) + e], acc[i][s][o]);
               }
           }
         }
@@ -251,8 +256,9 @@ struct IntChunks {
 // Sums of one unit to y. Lane 4g + t holds outputs g and g + 8 of row t of each set. kept: gated, values as
 // stored, [row][128] from the block's first output; or null.
 template <bool kGated, int kTiles, int kSets>
-__device__ __forceinline__ void store_rows(const MatvecArgs& a, int unit, const float (&acc)[kTiles][kSets][2],
-                                           int lane, float* kept, int first_unit) {
+__device__ __forceinline__ void store_rows(const MatvecArgs& a, int unit,
+                                           const float (&acc)[kTiles][kSets][2], int lane, float* kept,
+                                           int first_unit) {
   constexpr int kOutputs = kGated ? 1 : kTiles;  // tiles of y
 #pragma unroll
   for (int i = 0; i < kOutputs; ++i)
@@ -284,15 +290,16 @@ __device__ __forceinline__ void store_rows(const MatvecArgs& a, int unit, const 
 // Shared memory: rings of the warps, slots of partial sums [warp][tile][set][lane], with y_digits the block's
 // outputs [row][128].
 template <class C, bool kGated, int kSets>
-__global__ void __launch_bounds__(C::warps * 32) matvec_int(const MatvecArgs a) {
+__global__ void __launch_bounds__(C::warps * 32, 1) matvec_int(const MatvecArgs a) {
   constexpr int kTiles = kGated || C::pairs ? 2 : 1;  // of a unit
-  constexpr int kAtOnce = C::pairs ? 2 : 1;
+  constexpr int kAtOnce = C::pairs ? 2 : 1, kSlot = kAtOnce * C::bytes, kSlots = C::stages / kAtOnce;
   extern __shared__ __align__(128) uint8_t shared[];
   const int warps = static_cast<int>(blockDim.x) / 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   uint8_t* ring = shared + warp * C::stages * C::bytes;
   float2* slots = reinterpret_cast<float2*>(shared + warps * C::stages * C::bytes);
-  float* kept = a.y_digits == nullptr ? nullptr : reinterpret_cast<float*>(slots + warps * kTiles * kSets * 32);
+  float* kept =
+      a.y_digits == nullptr ? nullptr : reinterpret_cast<float*>(slots + warps * kTiles * kSets * 32);
   const auto ring_at = static_cast<uint32_t>(__cvta_generic_to_shared(ring));
 
   // 32 bits suffice: units × blocks is below 2^31. A division of 64 bits takes a microsecond's tenth.
@@ -310,26 +317,30 @@ __global__ void __launch_bounds__(C::warps * 32) matvec_int(const MatvecArgs a) 
   const int64_t unit_bytes = (kGated ? 1 : kTiles) * a.tile_bytes,
                 skip = unit_bytes - int64_t{chunks} * C::bytes;
   const int64_t second = kGated ? a.up_tiles * a.tile_bytes : a.tile_bytes;
+  // A product with an odd number of tiles: the last unit has its tile twice.
+  const int odd_unit = !kGated && kTiles == 2 && a.tiles % 2 != 0 ? a.units - 1 : -1;
   const uint8_t* next = a.weights + unit * unit_bytes + int64_t{chunk} * C::bytes;
-  int next_left = chunks - chunk, next_tile = 0, left = end - begin, next_stage = 0, next_unit = unit;
-  const auto fetch = [&] {
+  int next_left = chunks - chunk, next_tile = 0, left = end - begin, next_slot = 0, next_unit = unit;
+  const auto fetch = [&] {  // a slot: what is computed at once
     if (left > 0) {
-      // A product with an odd number of tiles: the last one twice.
-      const bool alone = !kGated && kTiles == 2 && next_unit * 2 + 1 >= a.tiles;
-      C::fetch(ring_at + next_stage * C::bytes, next + (next_tile != 0 && !alone ? second : 0), lane);
-      if (++next_tile == kTiles) {
+      const int64_t other = kTiles == 1 || next_unit == odd_unit ? 0 : second;
+      const uint32_t to = ring_at + next_slot * kSlot;
+      C::fetch(to, next + (next_tile == 0 ? 0 : other), lane);
+      if constexpr (kAtOnce == 2) C::fetch(to + C::bytes, next + other, lane);
+      next_tile += kAtOnce;
+      if (next_tile == kTiles) {
         next_tile = 0;
         next += C::bytes;
         if (--next_left == 0) next += skip, next_left = chunks, ++next_unit;
         if (--left == 1) depend_release();
       }
     }
-    next_stage = next_stage + 1 == C::stages ? 0 : next_stage + 1;
+    next_slot = next_slot + 1 == kSlots ? 0 : next_slot + 1;
     copy_commit();
   };
   if (left <= 1) depend_release();
 #pragma unroll
-  for (int i = 0; i < C::stages; ++i) fetch();
+  for (int i = 0; i < kSlots; ++i) fetch();
 
   const uint8_t *column[kSets], *row[kSets];  // of x: where B and the scales come from
 #pragma unroll
@@ -343,24 +354,17 @@ __global__ void __launch_bounds__(C::warps * 32) matvec_int(const MatvecArgs a) 
   }
   depend_wait();
 
-  // One step ahead where registers allow it.
-  constexpr bool kAhead = kSets == 1;
   typename C::template Inputs<kSets> x;
-  if (kAhead && begin < end) x.load(column, row, chunk);
+  if (begin < end) x.load(column, row, chunk);
   float acc[kTiles][kSets][2] = {};
-  int stage = 0;
+  int slot = 0;
   bool from_start = chunk == 0;
   for (int step = begin; step < end; ++step) {
-    typename C::template Inputs<kSets> x_next;
-    if constexpr (kAhead)
-      x_next.load(column, row, chunk + 1 == chunks ? 0 : chunk + 1);
-    else
-      x.load(column, row, chunk);
 #pragma unroll
     for (int h = 0; h < kTiles; h += kAtOnce) {
-      copy_wait<C::stages - kAtOnce>();
+      copy_wait<kSlots - 1>();
       __syncwarp();  // other lanes fetched parts of this chunk
-      const uint8_t* at = ring + stage * C::bytes;
+      const uint8_t* at = ring + slot * kSlot;
       if constexpr (kAtOnce == 2) {
         const uint8_t* const both[2] = {at, at + C::bytes};
         C::add(acc, both, x, lane);
@@ -368,12 +372,12 @@ __global__ void __launch_bounds__(C::warps * 32) matvec_int(const MatvecArgs a) 
         const uint8_t* const one[1] = {at};
         C::add(reinterpret_cast<float(&)[1][kSets][2]>(acc[h]), one, x, lane);
       }
+      // The next step's x comes while its codes are waited for and opened.
+      if (h + kAtOnce == kTiles) x.load(column, row, chunk + 1 == chunks ? 0 : chunk + 1);
       __syncwarp();  // all have read it
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) fetch();
-      stage = stage + kAtOnce == C::stages ? 0 : stage + kAtOnce;
+      fetch();
+      slot = slot + 1 == kSlots ? 0 : slot + 1;
     }
-    if constexpr (kAhead) x = x_next;
     if (++chunk < chunks && step + 1 < end) continue;
     if (from_start && chunk < chunks) break;  // its last unit, which the next warps end
     if (from_start) {

@@ -74,7 +74,8 @@ bool has_tensor_attention(const HeadShape& shape, KvType type);
 /// With this much shared memory for a block (Hopper has it) tiles are larger.
 inline constexpr int kLargeShared = 220 * 1024;
 /// Up to 8 rows: keys are split over the card. Lengths are read from the plan on the card, so that a recorded
-/// launch serves every length; a row's bits depend on its own position only. `digits`: of y (digits.h), or null.
+/// launch serves every length; a row's bits depend on its own position only. `digits`: of y (digits.h), or
+/// null.
 void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
                 const PlanView& plan, const AttentionSplits& splits, int shared_limit, uint8_t* digits);
 void attend_many(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,

@@ -32,8 +32,7 @@ constexpr int64_t kDigitUnits = kDigitCols / kTileRows;
 
 bool fits_digits(int64_t outputs, int multiprocessors) {
   const int64_t blocks = outputs / kDigitCols;
-  return outputs % kDigitCols == 0 && blocks <= multiprocessors &&
-         5 * blocks >= 4 * multiprocessors;
+  return outputs % kDigitCols == 0 && blocks <= multiprocessors && 5 * blocks >= 4 * multiprocessors;
 }
 
 struct Sizes {
@@ -155,7 +154,8 @@ const void* Products::State::bf16_rows(Tensor x_rows, int64_t stride) {
 const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
   for (int64_t i = 0; i < 2; ++i) {
     const Tensor& t = made[i];
-    if (x_rows.data != t.data || x_rows.rows > t.rows || x_rows.cols != t.cols || x_rows.dtype != t.dtype) continue;
+    if (x_rows.data != t.data || x_rows.rows > t.rows || x_rows.cols != t.cols || x_rows.dtype != t.dtype)
+      continue;
     last = i;
     return digits + i * sizes.digits;
   }

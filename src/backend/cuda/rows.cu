@@ -15,8 +15,8 @@ constexpr int kMostThreads = 512;  // of a block whose threads hold several vect
 template <int kParts>
 constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
 
-// Digits of a row that is stored as Out; its columns c … c + 3 are this thread's. Rows with digits are multiples
-// of 256 wide, so that a warp has 128 columns or none.
+// Digits of a row that is stored as Out; its columns c … c + 3 are this thread's. Rows with digits are
+// multiples of 256 wide, so that a warp has 128 columns or none.
 template <typename Out, int kVec>
 __device__ __forceinline__ void put_row_digits(uint8_t* digits, int cols, int c, const float (&v)[kVec]) {
   if constexpr (kVec == 4) {
