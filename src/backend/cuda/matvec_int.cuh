@@ -20,14 +20,18 @@
 namespace tessera::cuda {
 
 inline constexpr int kSetRows = 4;  // rows of x in one product of the tensor cores
+// Warps of a block by the form's bytes in a chunk, so that rings are 110 to 160 KB: x takes nothing of the
+// shared memory. With 16 warps a block of o in 4 bits has one step for each.
+constexpr int int_warps(int chunk_bytes) {
+  return chunk_bytes < 2600 ? 16 : chunk_bytes < 5000 ? 12 : 8;
+}
 
 template <class F>
 struct IntChunks {
   static constexpr Form form = F::form;
   static constexpr int bytes = form.chunk_bytes();
   static constexpr bool pairs = form.bits < 8;  // tiles of a product are computed two at once
-  // 110 to 160 KB of rings: x takes nothing of the shared memory.
-  static constexpr int warps = form.bits == 4 ? 16 : bytes > 5000 ? 8 : 12, stages = pairs ? 4 : 3;
+  static constexpr int warps = int_warps(bytes), stages = pairs ? 4 : 3;
   static constexpr bool is_any = form == kAnyForm;
   static constexpr bool is_signed = !is_any && (form.bits == 8 || !form.has_min);
   static constexpr float unit = form.has_min     ? 1.0F
@@ -436,7 +440,11 @@ void launch_matvec_int(const Device& device, int shared_limit, MatvecArgs a) {
   // One block on a multiprocessor (launch_matvec).
   const int alone = shared_limit / 2 + 2048;
   const int parts = kGated ? a.units / a.unit_group : a.units;
-  const dim3 grid(static_cast<unsigned>(std::min(parts, device.multiprocessors())));
+  // As many blocks as end together: 256 parts are 128 blocks of two on 132 multiprocessors, not 124 of two
+  // and 8 of one. A block may fill the registers of its multiprocessor; on those left free the small kernels
+  // before and after this one run meanwhile.
+  const int most = (parts + device.multiprocessors() - 1) / device.multiprocessors();
+  const dim3 grid(static_cast<unsigned>((parts + most - 1) / most));
   launch(device, a.rows > kSetRows ? matvec_int<C, kGated, 2> : matvec_int<C, kGated, 1>, grid,
          dim3(static_cast<unsigned>(warps * 32)), static_cast<size_t>(std::max(alone, needed())), a);
 }
