@@ -169,7 +169,8 @@ const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
 uint8_t* Products::State::digits_for(Tensor x_rows) {
   forget(x_rows.data);
   if (x_rows.rows > std::min(max_rows, kMatvecRows) ||
-      !std::binary_search(digit_strides.begin(), digit_strides.end(), x_rows.cols))
+      !std::binary_search(digit_strides.begin(), digit_strides.end(), x_rows.cols) ||
+      x_rows.rows * digit_bytes(x_rows.cols) > sizes.digits)  // packed after reserve()
     return nullptr;
   last = 1 - last;
   made[last] = x_rows;
