@@ -20,6 +20,15 @@ def load_faces(held, data=os.path.join(HERE, "data")):
     return [dict(f, path=os.path.join(data, "fonts", f["file"])) for f in faces]
 
 
+def hard_faces(path=os.path.join(HERE, "hard_faces.txt"), most=4):
+    """{file: how much oftener training picks it}: from 1 for faces that were read without an error to `most` for those of
+    which a quarter of the characters or more was read wrongly (find_hard_faces.py).
+    """
+    with open(path) as f:
+        wrong = dict((file, float(share)) for share, file in (line.split() for line in f if not line.startswith("#")))
+    return {file: 1 + (most - 1) * min(1, 4 * share) for file, share in wrong.items()}
+
+
 class Glyphs(dict):
     """character -> (coverage cropped to its ink, left, top, advance) of one face at one size, on first use.
 
@@ -61,11 +70,9 @@ class Glyphs(dict):
 
 
 class Atlas:
-    """old_style: how much oftener faces are picked whose figures hang below the line; they are few, and a quarter of the
-    characters read wrongly are theirs.
-    """
+    """oftener: {file: how much oftener a face is picked}."""
 
-    def __init__(self, faces, old_style=1):
+    def __init__(self, faces, oftener=None):
         self.cache, self.faces, self.weights = {}, [], []
         cuts = {}
         for f in faces:
@@ -76,7 +83,7 @@ class Atlas:
             self.faces.append(f)
             # a family counts by the root of its faces, so that 32 cuts of one design do not crowd out the
             # rest
-            weight = 0.1 if "DSEG" in f["family"] else old_style if hangs(g["3"]) - hangs(g["0"]) > 5 else 1
+            weight = 0.1 if "DSEG" in f["family"] else (oftener or {}).get(f["file"], 1)
             self.weights.append(weight / cuts[f["family"]] ** 0.5)
 
     def get(self, face, size, smooth):
@@ -87,11 +94,6 @@ class Atlas:
 
     def pick(self, r):
         return r.choices(self.faces, self.weights)[0]
-
-
-def hangs(glyph):
-    """Where a glyph's ink ends, in pixels from the line's top."""
-    return glyph[2] + glyph[0].shape[0]
 
 
 def alike(a, b):

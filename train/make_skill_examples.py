@@ -13,9 +13,9 @@ OUT = os.path.join(HERE, "..", "examples")
 SHOWN = {"fox": (0, 0), "bicycle": (2, 0), "rocket": (0, 2), "strawberry": (2, 2)}  # label: column, row
 # file: sentence of grammar.py, and who says it: accent, variant, words a minute, pitch, its range
 SAID = {
-    "digits.wav": ("four seven one one zero eight", ("en-US", "steph", 150, 55, 50)),
+    "digits.wav": ("two seven one eight two eight", ("en-GB-x-rp", "david", 150, 45, 50)),
     "announcement.wav": (
-        "l h nine zero two to frankfurt is now boarding at gate b one two", ("en-GB-x-rp", "david", 150, 45, 50)
+        "l h nine zero two to frankfurt is now boarding at gate b one two", ("en-US", "steph", 150, 55, 50)
     ),
     "question.wav": ("where does k l one zero zero eight go", ("en-US", "belinda", 145, 50, 50)),
 }

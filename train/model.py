@@ -204,8 +204,10 @@ class Net(nn.Module):
             self.sound.proj.weight.copy_(filterbank())
             # new heads say nothing at first, and so do not pull at a network that has learnt already: with random ones
             # the gradient of a trained network was 50 times that of its answers
-            for head in (self.bag.weight, self.grid.weight, self.where.weight[POINT:], self.match.weight[POINT:]):
-                head.zero_()
+            for head in (self.bag, self.grid, self.things, self.phones):
+                head.weight.zero_()
+            for head in (self.where, self.match):
+                head.weight[POINT:].zero_()
             self.bag.bias.fill_(-4)  # a patch holds few characters
         tables = rope_tables(longest, HEAD_DIM, 1e4, 1.0) + rope_tables(longest, GLOBAL_HEAD_DIM, 1e6, 0.25)
         for name, t in zip(("cos_s", "sin_s", "cos_f", "sin_f"), tables):

@@ -41,7 +41,6 @@ HELD_FOREIGN = corpus.listed(
 POOLS = {"espeak": (0.6, 192, 3), "flite": (0.4, 192, 9)}
 FLITE_AT_ONCE = 0.12  # share where a recording can be used once only
 OTHER_VOICE = 0.6  # share of recordings in training that sounds.other_voice changes
-OLD_STYLE = 2.5  # how much oftener training picks faces with old-style figures
 SOUND_FIRST = 0.3  # share of training's sounds that stand before the text
 LEAST_SIZES = (18, 20, 20, 22, 22, 24, 24)
 
@@ -336,7 +335,7 @@ def material(seed, faces, held=False, colour=True, voice=True):
     styles = (pictures.HELD_STYLE,) if held else pictures.STYLES
     return Tasks(
         random.Random(seed),
-        glyphs.Atlas(faces, 1 if held else OLD_STYLE),
+        glyphs.Atlas(faces, None if held else glyphs.hard_faces()),
         pictures.Sheets(styles, varied=not held) if colour else None,
         dict(espeak=speech.Synthesiser(), flite=flite.Synthesiser()) if voice else None,
         held,

@@ -88,6 +88,32 @@ struct BenchRun {
 /// Waits for its turn on the engine. Throws kBadRequest for a test that cannot be run as stated.
 BenchRun bench(const Engine& engine, const BenchOptions& options);
 
+/// A step of a test, taken apart: what each kind of operation must move, each byte once a call, and how long
+/// it takes.
+struct OperationBenchRun {
+  struct Kind {
+    std::string name = {};  // "gate, up"
+    int64_t calls = 0;      // in the step, as all that follows
+    int64_t weight_bytes = 0, kv_read_bytes = 0, kv_written_bytes = 0;
+    int64_t read_bytes = 0, written_bytes = 0;  // of activations
+    double operations = 0;                      // of products: as BenchRun
+    double seconds = 0;
+    int64_t bytes() const {
+      return weight_bytes + kv_read_bytes + kv_written_bytes + read_bytes + written_bytes;
+    }
+  };
+  BenchRun step;            // of whole steps, as they always run
+  std::vector<Kind> kinds;  // in the order of a step
+  /// Of a step without operations: its plan, its launch and the wait. On a card, where operations overlap
+  /// with what is around them, each kind is timed alone, in steps of its calls only, less this; else each
+  /// call is timed in its step, and this is 0.
+  double empty_step_seconds = 0;
+};
+/// options.test: kGenerate is one step of one row, whatever its tokens; kPrompt and kRows are one step of all
+/// of theirs; kImage is refused. Waits for its turn. Throws as bench(), kBadRequest also where several
+/// backends compute as one (gpus, gpu_layers), kTooLarge for more rows than a step has.
+OperationBenchRun bench_operations(const Engine& engine, const BenchOptions& options);
+
 /// What drafting gives when a draft is accepted with a given probability, whatever the drafter says: real
 /// drafting and verifying steps, made-up acceptance.
 struct DraftBenchOptions {

@@ -200,7 +200,7 @@ struct CudaOptions {
 };
 struct CudaCard {
   std::string name;
-  int64_t free_bytes = 0, total_bytes = 0;
+  int64_t free_bytes = 0;
 };
 /// "" when a card can be used, else why not: "this build has no CUDA backend", "no NVIDIA driver …".
 std::string why_no_cuda();
@@ -208,6 +208,7 @@ std::string why_no_cuda();
 CudaCard cuda_card(int device);
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 struct CudaLimits {
+  std::string name;                     // the card's
   double read_bytes = 0, bf16_ops = 0;  // a second, measured; a multiply and an add are two operations
 };
 CudaLimits measure_cuda(int device);

@@ -21,6 +21,7 @@ struct Weight {
   const void* data = nullptr;
   int64_t rows = 0, cols = 0;  // logical [out, in]; a vector is [1, n]
   DType dtype = DType::kF32;
+  int64_t bytes = 0;  // as the backend holds it; bind_model fills it in
 
   explicit operator bool() const { return data != nullptr; }
 };

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/machine.h"
 #include "cli/bench_drafts.h"
+#include "cli/bench_operations.h"
 #include "cli/bench_parallel.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
@@ -33,7 +34,7 @@ struct BenchFlags {
   std::vector<int> prompts = {512}, answers = {128}, rows, pictures, depths = {0}, parallel;
   std::vector<double> shares;  // of accepted drafts
   int repeats = 5;
-  bool limits_only = false;
+  bool limits_only = false, operations = false;
   EngineFlags engine;
 };
 
@@ -117,6 +118,11 @@ MachineLimits limits_of_cards(const EngineOptions& o) {
   return limits;
 }
 
+MachineLimits limits_beside(const BenchRun& run, const Engine& engine, const BenchFlags& flags) {
+  return run.on_card ? limits_of_cards(flags.engine.options)
+                     : measure_limits(engine.options().threads, flags.engine.options.isa);
+}
+
 int run_parallel(BenchFlags& flags) {
   if (flags.output != "table" || !flags.record.empty())
     throw UsageError("--parallel prints a table: it takes no -o and no --record");
@@ -149,16 +155,49 @@ int run_drafts(BenchFlags& flags) {
   return kExitOk;
 }
 
+int64_t context_for(const std::vector<BenchTest>& tests) {
+  int64_t context = kLeastContext;
+  for (const BenchTest& t : tests)
+    context = std::max(context, int64_t{t.depth} + t.tokens + (t.kind == Kind::kImage ? kAroundPicture : 0));
+  return context;
+}
+
+int run_operations(BenchFlags& flags) {
+  if (flags.limits_only || !flags.parallel.empty() || !flags.shares.empty() || !flags.pictures.empty())
+    throw UsageError(
+        "--operations takes steps of answers, prompts and --rows apart: it does not go with --limits, "
+        "--parallel, --draft or --image-tokens");
+  if (flags.output == "csv" || !flags.record.empty())
+    throw UsageError("--operations prints a table or JSON: it takes no -o csv and no --record");
+  // An answer's steps differ by their depth only.
+  const bool answers = std::any_of(flags.answers.begin(), flags.answers.end(), [](int n) { return n > 0; });
+  flags.answers = {answers ? 1 : 0};
+  const std::vector<BenchTest> tests = tests_of(flags);
+  flags.engine.options.context_tokens = context_for(tests);
+  const auto engine = load_engine(resolve_model(flags.model), flags.engine);
+  OperationReport report{name_of(engine->info().path), format_of(engine->info()), {}, {}};
+  Progress progress("measuring");
+  for (size_t i = 0; i < tests.size(); ++i) {
+    const auto on_progress = [&](double fraction) {
+      progress.update((static_cast<double>(i) + fraction) / static_cast<double>(tests.size()),
+                      bench_test_name(tests[i]));
+    };
+    report.runs.push_back(bench_operations(*engine, {tests[i], flags.repeats, on_progress}));
+  }
+  report.limits = limits_beside(report.runs.front().step, *engine, flags);
+  progress.clear();
+  write_out(flags.output == "json" ? operations_json(report) : operations_table(report));
+  return kExitOk;
+}
+
 int run_bench(BenchFlags& flags) {
+  if (flags.operations) return run_operations(flags);
   if (flags.limits_only) return print_limits(flags);
   if (!flags.parallel.empty()) return run_parallel(flags);
   if (!flags.shares.empty()) return run_drafts(flags);
   const std::vector<BenchTest> tests = tests_of(flags);
-  int64_t& context = flags.engine.options.context_tokens;
-  context = kLeastContext;
-  for (const BenchTest& t : tests)
-    context = std::max(context, int64_t{t.depth} + t.tokens + (t.kind == Kind::kImage ? kAroundPicture : 0));
-
+  const int64_t context = context_for(tests);
+  flags.engine.options.context_tokens = context;
   const std::string path = resolve_model(flags.model);
   std::optional<Record> record;
   if (!flags.record.empty()) record.emplace(flags.record);
@@ -183,8 +222,7 @@ int run_bench(BenchFlags& flags) {
   }
   // Before the limits: they take a large buffer.
   report.peak_rss_bytes = peak_rss_bytes();
-  report.limits = report.runs.front().on_card ? limits_of_cards(flags.engine.options)
-                                              : measure_limits(report.threads, flags.engine.options.isa);
+  report.limits = limits_beside(report.runs.front(), *engine, flags);
   progress.clear();
   print(flags.output, bench_table(report), bench_json(report), bench_csv_header() + bench_csv(report));
   if (record) record->append(report);
@@ -202,6 +240,7 @@ void add_bench(CLI::App& app, Action& action) {
       "  tessera bench path/to/model -p 0 -n 0 --rows 1,2,4,8      # passes over several rows\n"
       "  tessera bench path/to/model -o json --record bench/records/desk.csv\n"
       "  tessera bench path/to/model --draft 0,0.3,0.6,0.9         # 0 to 8 drafts a step\n"
+      "  tessera bench path/to/model --operations -d 4096          # where a step's time goes\n"
       "  tessera bench --limits                                   # of the machine, no model\n");
   auto flags = std::make_shared<BenchFlags>();
   flags->engine.options.draft = 0;
@@ -233,6 +272,9 @@ void add_bench(CLI::App& app, Action& action) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::Range(0.0, 1.0));
+  command.add_flag(
+      "--operations", flags->operations,
+      "a step of an answer, and of the prompts that -p names, by kind of operation: bytes and time");
   command
       .add_option("--draft-model", flags->engine.options.draft_model,
                   "the model's drafter, for --draft (default: the one beside it)")
@@ -250,7 +292,10 @@ void add_bench(CLI::App& app, Action& action) {
   command.add_flag("--limits", flags->limits_only, "measure the machine only: bandwidth and multiply-adds");
   add_chunk_flag(command, flags->engine);
   add_compute_flags(command, flags->engine);
-  command.callback([flags, &action] { action = [flags] { return run_bench(*flags); }; });
+  command.callback([flags, &command, &action] {
+    if (flags->operations && command.count("--prompt") == 0) flags->prompts = {};
+    action = [flags] { return run_bench(*flags); };
+  });
 }
 
 }  // namespace tessera::cli

@@ -12,6 +12,41 @@
 #include "cli/terminal.h"
 
 namespace tessera::cli {
+
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+double percent(double part, double whole) {
+  return whole > 0 ? 100 * part / whole : 0;
+}
+
+namespace {
+
+// Float weights on the CPU's tile unit: three products of bfloat16 for one of float32.
+bool multiplies_terms(const BenchRun& run, const MachineLimits& limits) {
+  return !run.on_card && !run.integer_products && limits.bf16_ops.unit == "tdpbf16ps";
+}
+
+}  // namespace
+
+double peak_of(const BenchRun& run, const MachineLimits& limits) {
+  if (run.on_card) return limits.card_bf16_ops;
+  if (multiplies_terms(run, limits)) return limits.bf16_ops.all_threads / 3;
+  return (run.integer_products ? limits.int8_ops : limits.f32_ops).all_threads;
+}
+
+const char* peak_name(const BenchRun& run, const MachineLimits& limits) {
+  if (multiplies_terms(run, limits)) return "bf16/3";
+  return run.on_card ? "bf16" : run.integer_products ? "int8" : "f32";
+}
+
+double bandwidth_of(const BenchRun& run, const MachineLimits& limits) {
+  return run.on_card ? limits.card_read_bytes : limits.read_bytes.all_threads;
+}
+
 namespace {
 
 using nlohmann::json;
@@ -29,36 +64,6 @@ struct Figures {
   double gflop_per_s = 0, percent_of_peak = 0;         // of the median
   double read_gb_per_s = 0, percent_of_bandwidth = 0;  // 0 for prompts, which read the weights once a chunk
 };
-
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
-double percent(double part, double whole) {
-  return whole > 0 ? 100 * part / whole : 0;
-}
-
-// Float weights on the CPU's tile unit: three products of bfloat16 for one of float32.
-bool multiplies_terms(const BenchRun& run, const MachineLimits& limits) {
-  return !run.on_card && !run.integer_products && limits.bf16_ops.unit == "tdpbf16ps";
-}
-
-double peak_of(const BenchRun& run, const MachineLimits& limits) {
-  if (run.on_card) return limits.card_bf16_ops;
-  if (multiplies_terms(run, limits)) return limits.bf16_ops.all_threads / 3;
-  return (run.integer_products ? limits.int8_ops : limits.f32_ops).all_threads;
-}
-
-const char* peak_name(const BenchRun& run, const MachineLimits& limits) {
-  if (multiplies_terms(run, limits)) return "bf16/3";
-  return run.on_card ? "bf16" : run.integer_products ? "int8" : "f32";
-}
-
-double bandwidth_of(const BenchRun& run, const MachineLimits& limits) {
-  return run.on_card ? limits.card_read_bytes : limits.read_bytes.all_threads;
-}
 
 Figures figures_of(const BenchRun& run, const MachineLimits& limits) {
   const double seconds = median_of(run.seconds), tokens = run.test.tokens;

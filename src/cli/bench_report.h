@@ -16,6 +16,14 @@ struct BenchReport {
   MachineLimits limits;
 };
 
+double median_of(std::vector<double> values);
+double percent(double part, double whole);  // 0 of nothing
+/// The machine's limits where the run was: bytes read a second; operations a second of the kind that its
+/// products are of, "int8", "f32" …
+double bandwidth_of(const BenchRun& run, const MachineLimits& limits);
+double peak_of(const BenchRun& run, const MachineLimits& limits);
+const char* peak_name(const BenchRun& run, const MachineLimits& limits);
+
 std::string bench_table(const BenchReport& report);
 std::string bench_json(const BenchReport& report);
 /// One line for each test under bench_csv_header(); both end with a newline.

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "engine/operation_trace.h"
 #include "engine/stepper.h"
 #include "media/media.h"
 
@@ -15,6 +16,7 @@ using Clock = std::chrono::steady_clock;
 using Kind = BenchTest::Kind;
 
 constexpr int kMaxRepeats = 10'000, kImageTextTokens = 16;
+constexpr int64_t kRowsPerRepeat = 16;  // of a step that is taken apart: one row is measured so many times
 
 void check(const EngineImpl& engine, const BenchOptions& options) {
   const BenchTest& test = options.test;
@@ -101,6 +103,140 @@ double time_picture(EngineImpl& impl, Stepper& stepper, Sequence& sequence,
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+BenchRun run_of(const EngineImpl& impl, const BenchTest& test) {
+  return {test,
+          impl.backend->describe(),
+          {},
+          operations(impl.model, test),
+          impl.model.text_bytes,
+          integer_products(impl),
+          impl.options.backend == "cuda"};
+}
+
+void check_operations(const EngineImpl& impl, const BenchTest& test) {
+  const EngineOptions& o = impl.options;
+  if (test.kind == Kind::kImage)
+    throw_error(ErrorKind::kBadRequest,
+                "bench of operations of a picture; expected a prompt, an answer or rows");
+  if (o.gpus > 1 || (o.backend == "cuda" && o.gpu_layers >= 0))
+    throw_error(
+        ErrorKind::kBadRequest,
+        "bench of operations on {} cards with {} layers on the card: what they hand over is of no kind "
+        "alone; measure with all layers on one card, or on the CPU",
+        o.gpus, o.gpu_layers < 0 ? "all" : fmt::format("{}", o.gpu_layers));
+  if (test.kind == Kind::kPrompt && test.tokens > o.chunk_tokens)
+    throw_error(
+        ErrorKind::kTooLarge,
+        "bench of the operations of a prompt of {} tokens, a step of this engine has at most {}; use a "
+        "larger chunk",
+        test.tokens, o.chunk_tokens);
+}
+
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Seconds of one step, over and over at the same place, as it is and taken apart.
+class StepParts {
+ public:
+  StepParts(EngineImpl& impl, const BenchTest& test)
+      : impl_(impl),
+        begin_(test.depth),
+        end_(begin_ + test.tokens),
+        logit_rows_(test.kind == Kind::kPrompt ? 1 : test.tokens),
+        sequence_(impl.config, impl.tokenizer),
+        trace_(*impl.backend, impl.model),
+        stepper_(impl, fill()) {
+    stepper_.prefill(0, begin_);
+    step(trace_);  // what each kind moves
+    for (size_t k = 0; k < kOperationKinds; ++k)
+      kinds_.push_back(trace_.traced(static_cast<OperationKind>(k)));
+    seconds_.resize(kOperationKinds);
+    if (!on_card()) return;
+    for (int i = 0; i < kRecorded; ++i) step(*impl_.backend);
+    each_part([&](std::optional<OperationKind>) {
+      for (int i = 0; i < kRecorded; ++i) step(trace_);
+    });
+  }
+
+  /// Seconds of a whole step; the parts are measured beside it.
+  double measure() { return on_card() ? measure_alone() : measure_in_step(); }
+
+  void finish(OperationBenchRun& run) {
+    run.empty_step_seconds = empty_.empty() ? 0 : median_of(empty_);
+    for (size_t k = 0; k < kOperationKinds; ++k) {
+      if (kinds_[k].calls == 0) continue;
+      kinds_[k].seconds = median_of(seconds_[k]);
+      run.kinds.push_back(kinds_[k]);
+    }
+  }
+
+ private:
+  static constexpr int kRecorded = 3;  // steps until one is replayed
+
+  Sequence& fill() {
+    sequence_.append_tokens(random_tokens(impl_.config, end_));
+    return sequence_;
+  }
+  // Whole steps and those that are timed inside in turn: a machine that slows down is as slow to both.
+  double measure_in_step() {
+    double whole = 0;
+    std::array<double, kOperationKinds> sums{};
+    for (int64_t i = 0; i < steps(); ++i) {
+      whole += time(*impl_.backend, 1);
+      step(trace_);
+      for (size_t k = 0; k < kOperationKinds; ++k)
+        sums[k] += trace_.traced(static_cast<OperationKind>(k)).seconds;
+    }
+    const auto count = static_cast<double>(steps());
+    for (size_t k = 0; k < kOperationKinds; ++k) seconds_[k].push_back(sums[k] / count);
+    return whole / count;
+  }
+  double measure_alone() {
+    const double whole = time(*impl_.backend, steps());
+    each_part([&](std::optional<OperationKind> kind) {
+      const double taken = time(trace_, steps());
+      if (kind)
+        seconds_[static_cast<size_t>(*kind)].push_back(std::max(0.0, taken - empty_.back()));
+      else
+        empty_.push_back(taken);
+    });
+    return whole;
+  }
+
+  bool on_card() const { return impl_.options.backend == "cuda"; }
+  int64_t steps() const { return std::max<int64_t>(1, kRowsPerRepeat / (end_ - begin_)); }
+  void step(Backend& with) { stepper_.step(with, begin_, end_, logit_rows_); }
+  // Seconds of one of `count` steps.
+  double time(Backend& with, int64_t count) {
+    const auto start = Clock::now();
+    for (int64_t i = 0; i < count; ++i) step(with);
+    return std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(count);
+  }
+  // part(kind) with steps of nothing, then of each kind that the step has.
+  template <typename Part>
+  void each_part(const Part& part) {
+    std::vector<std::optional<OperationKind>> parts = {std::nullopt};
+    for (size_t k = 0; k < kOperationKinds; ++k)
+      if (kinds_[k].calls > 0) parts.emplace_back(static_cast<OperationKind>(k));
+    for (const auto& kind : parts) {
+      trace_.keep_only(kind);
+      part(kind);
+    }
+  }
+
+  EngineImpl& impl_;
+  int64_t begin_, end_, logit_rows_;
+  Sequence sequence_;
+  OperationTrace trace_;
+  Stepper stepper_;
+  std::vector<OperationBenchRun::Kind> kinds_;
+  std::vector<std::vector<double>> seconds_;  // [kinds][repeats]
+  std::vector<double> empty_;
+};
+
 }  // namespace
 
 BenchRun bench(const Engine& engine, const BenchOptions& options) {
@@ -127,13 +263,7 @@ BenchRun bench(const Engine& engine, const BenchOptions& options) {
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
 
-  BenchRun run{test,
-               impl.backend->describe(),
-               {},
-               operations(impl.model, test),
-               impl.model.text_bytes,
-               integer_products(impl),
-               impl.options.backend == "cuda"};
+  BenchRun run = run_of(impl, test);
   // One step of each size that is coming touches all memory and wakes the threads.
   time(test.kind == Kind::kGenerate ? depth + 1
                                     : std::min(end, sequence.step_end(depth, impl.options.chunk_tokens)));
@@ -141,6 +271,23 @@ BenchRun bench(const Engine& engine, const BenchOptions& options) {
     if (options.on_progress) options.on_progress((i + 1.0) / (options.repeats + 1.0));
     run.seconds.push_back(time(end));
   }
+  return run;
+}
+
+OperationBenchRun bench_operations(const Engine& engine, const BenchOptions& options) {
+  EngineImpl& impl = engine.impl();
+  BenchOptions one = options;
+  if (one.test.kind == Kind::kGenerate) one.test.tokens = 1;
+  check(impl, one);
+  check_operations(impl, one.test);
+  const std::lock_guard turn(impl.turn);
+  StepParts parts(impl, one.test);
+  OperationBenchRun run{run_of(impl, one.test), {}, 0};
+  for (int i = 0; i < options.repeats; ++i) {
+    if (options.on_progress) options.on_progress((i + 1.0) / (options.repeats + 1.0));
+    run.step.seconds.push_back(parts.measure());
+  }
+  parts.finish(run);
   return run;
 }
 

@@ -72,10 +72,11 @@ void forget_drafter(ModelInfo& info, const std::string& why) {
   info.drafter_weight_bytes = 0;
 }
 
-bool drafter_fits(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options) {
+bool drafter_fits(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options,
+                  AskedCard& card) {
   try {
     if (options.backend == "cuda")
-      check_card(config, info, options);
+      check_card(config, info, options, card);
     else
       return memory_need(info, options).fits();
   } catch (const Error& error) {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/memory_plan.h"
 #include "engine/model_source.h"
 #include "tessera/tessera.h"
 
@@ -17,6 +18,7 @@ std::optional<ModelSource> find_drafter(const ModelConfig& config, const EngineO
 /// Not used after all: `why` goes to info.note.
 void forget_drafter(ModelInfo& info, const std::string& why);
 /// Whether there is memory for the drafter, too.
-bool drafter_fits(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options);
+bool drafter_fits(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options,
+                  AskedCard& card);
 
 }  // namespace tessera

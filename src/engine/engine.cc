@@ -20,7 +20,7 @@ namespace tessera {
 namespace {
 
 EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInfo& info,
-                      std::string& why_not_cuda) {
+                      std::string& why_not_cuda, AskedCard& card) {
   if (o.backend != "auto" && o.backend != "cuda" && o.backend != "cpu" && o.backend != "ref")
     throw_error(ErrorKind::kBadRequest, "backend '{}' is unknown; choose auto, cuda, cpu or ref", o.backend);
   if (o.device < 0) throw_error(ErrorKind::kBadRequest, "device is {}, expected 0 or more", o.device);
@@ -53,7 +53,7 @@ EngineOptions resolve(EngineOptions o, const ModelConfig& config, const ModelInf
     throw_error(ErrorKind::kBadRequest,
                 "draft position is {}, expected 0 (found out), 1 (L - 1) or 2 (L - 2)", o.draft_position);
   if (!o.kv.empty()) kv_type(o.kv);
-  if (o.backend == "auto") o.backend = choose_backend(config, info, o, why_not_cuda);
+  if (o.backend == "auto") o.backend = choose_backend(config, info, o, why_not_cuda, card);
   if (o.kv.empty()) o.kv = o.backend == "ref" ? "f32" : o.backend == "cuda" ? "bf16" : info.default_kv;
   if (o.gpu_layers >= static_cast<int>(config.layers.size())) o.gpu_layers = -1;
   if (o.gpus > 1 && o.gpu_layers >= 0)
@@ -93,7 +93,8 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted, std::uni
   info.mmproj = source.mmproj;
   info.note = source.note;
   std::optional<ModelSource> draft_source = find_drafter(config, wanted, info);
-  options = resolve(wanted, config, info, why_not_cuda);
+  AskedCard card;
+  options = resolve(wanted, config, info, why_not_cuda, card);
   if (!options.cache_dir.empty() && options.cache_disk_bytes > 0) prepare_cache_folder(options.cache_dir);
   if (draft_source && options.backend == "cuda" && options.gpu_layers >= 0) {
     const std::string why = "it reads keys of the last layers, which are not on the card";
@@ -103,12 +104,12 @@ EngineImpl::EngineImpl(ModelSource source, const EngineOptions& wanted, std::uni
     forget_drafter(info, why);
     draft_source.reset();
   }
-  if (draft_source && wanted.draft_model.empty() && !drafter_fits(config, info, options)) {
+  if (draft_source && wanted.draft_model.empty() && !drafter_fits(config, info, options, card)) {
     forget_drafter(info, "there is too little memory for it");
     draft_source.reset();
   }
   if (options.backend == "cuda")
-    card_plan = check_card(config, info, options);
+    card_plan = check_card(config, info, options, card);
   else
     check_memory(config.path, memory_need(info, options));
   if (with) {

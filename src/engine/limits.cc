@@ -99,8 +99,8 @@ MachineLimits measure_limits(int threads, const std::string& isa) {
 
 MachineLimits measure_card_limits(int device) {
   MachineLimits limits;
-  limits.card = cuda_card(device).name;
   const CudaLimits found = measure_cuda(device);
+  limits.card = found.name;
   limits.card_read_bytes = found.read_bytes;
   limits.card_bf16_ops = found.bf16_ops;
   return limits;

@@ -20,11 +20,18 @@ constexpr int64_t kOpenedBytes = 256 * kMiB;  // weights that are not bfloat16 a
 constexpr int64_t kSumBytes = 512 * kMiB;     // NCCL's buffers
 
 struct CardPlan {
-  int64_t weights, kv, work;
-  CudaCard card;
+  int64_t weights, kv, work, free;
   int64_t sum() const { return weights + kv + work; }
-  bool fits() const { return sum() <= card.free_bytes; }
+  bool fits() const { return sum() <= free; }
 };
+
+const CudaCard& ask(AskedCard& card, const EngineOptions& o) {
+  if (card) return *card;
+  CudaCard found = cuda_card(o.device);
+  for (int i = 1; i < o.gpus; ++i)
+    found.free_bytes = std::min(found.free_bytes, cuda_card(o.device + i).free_bytes);
+  return card.emplace(std::move(found));
+}
 
 int layers_on_card(const ModelInfo& info, const EngineOptions& o) {
   const auto all = static_cast<int>(info.layers.size());
@@ -53,7 +60,7 @@ int64_t product_bytes(const ModelInfo& info, int64_t rows) {
   return rows * (2 * info.intermediate + widest) * 2 + (opened ? kOpenedBytes : 0);
 }
 
-CardPlan card_plan(const ModelInfo& info, const EngineOptions& o, int layers) {
+CardPlan card_plan(const ModelInfo& info, const EngineOptions& o, int layers, const CudaCard& card) {
   const int64_t rows = step_rows(info, o);
   const ModelInfo part = part_of(info, layers, o.gpus);
   CardPlan plan{};
@@ -67,9 +74,7 @@ CardPlan card_plan(const ModelInfo& info, const EngineOptions& o, int layers) {
   plan.kv = o.parallel * part.kv_bytes(o.context_tokens, o.chunk_tokens, o.kv);
   plan.work = step_bytes(info, rows, max_logit_rows(info, o, rows)) + product_bytes(info, rows) +
               kCardBasics + (o.gpus > 1 ? kSumBytes : 0);
-  plan.card = cuda_card(o.device);
-  for (int i = 1; i < o.gpus; ++i)
-    plan.card.free_bytes = std::min(plan.card.free_bytes, cuda_card(o.device + i).free_bytes);
+  plan.free = card.free_bytes;
   return plan;
 }
 
@@ -99,7 +104,7 @@ int64_t max_logit_rows(const ModelInfo& info, const EngineOptions& options, int6
 }
 
 std::string choose_backend(const ModelConfig& config, const ModelInfo& info, const EngineOptions& options,
-                           std::string& why) {
+                           std::string& why, AskedCard& card) {
   why = why_no_cuda();
   if (why.empty() && !options.isa.empty() && options.gpu_layers < 0)
     why = "an instruction set of the CPU was asked for";
@@ -110,30 +115,29 @@ std::string choose_backend(const ModelConfig& config, const ModelInfo& info, con
   o.backend = "cuda";
   if (o.kv.empty()) o.kv = "bf16";
   if (o.gpus > 1) check_shares(config, o.gpus);
-  const CardPlan plan = card_plan(info, o, layers_on_card(info, o));
+  const CardPlan plan = card_plan(info, o, layers_on_card(info, o), ask(card, o));
   if (plan.fits() || o.gpus > 1 || o.gpu_layers > 0) return "cuda";
-  why =
-      fmt::format("the card has {} MiB free, {} are needed", plan.card.free_bytes / kMiB, plan.sum() / kMiB);
+  why = fmt::format("the card has {} MiB free, {} are needed", plan.free / kMiB, plan.sum() / kMiB);
   return "cpu";
 }
 
-std::string check_card(const ModelConfig& config, const ModelInfo& info, const EngineOptions& o) {
+std::string check_card(const ModelConfig& config, const ModelInfo& info, const EngineOptions& o,
+                       AskedCard& card) {
   if (o.gpus > 1) check_shares(config, o.gpus);
   const int layers = layers_on_card(info, o);
-  const CardPlan plan = card_plan(info, o, layers);
+  const CardPlan plan = card_plan(info, o, layers, ask(card, o));
   const std::string arithmetic =
       fmt::format("weights {} MiB + KV cache {} MiB at {} tokens + work space {} MiB = {} MiB",
                   plan.weights / kMiB, plan.kv / kMiB, o.context_tokens, plan.work / kMiB, plan.sum() / kMiB);
   if (plan.fits()) {
     if (layers < static_cast<int>(info.layers.size())) check_host(config, info, o, layers);
-    return fmt::format("{} of {} free{}", arithmetic, plan.card.free_bytes / kMiB,
-                       o.gpus > 1 ? " on each card" : "");
+    return fmt::format("{} of {} free{}", arithmetic, plan.free / kMiB, o.gpus > 1 ? " on each card" : "");
   }
   int most = layers - 1;
-  while (most > 0 && !card_plan(info, o, most).fits()) --most;
+  while (most > 0 && !card_plan(info, o, most, *card).fits()) --most;
   throw_error(ErrorKind::kTooLarge,
               "{}: {}, {} has {} MiB free{}; use {}a smaller model, --ctx, or --backend cpu", config.path,
-              arithmetic, plan.card.name, plan.card.free_bytes / kMiB, o.gpus > 1 ? " or less" : "",
+              arithmetic, card->name, plan.free / kMiB, o.gpus > 1 ? " or less" : "",
               most > 0 && o.gpus == 1 ? fmt::format("--gpu-layers {}, ", most) : "");
 }
 

@@ -155,7 +155,17 @@ class Binder {
     const int64_t rows = t.shape.size() < 2 ? 1 : t.shape[0];
     WeightPart part{rows, DType::kF32,
                     [&t](int64_t first, int64_t count, float* out) { read_rows_f32(t, first, count, out); }};
-    return backend_.pack_plain({.cols = t.elements() / rows, .parts = {std::move(part)}});
+    return sized(
+        [&] { return backend_.pack_plain({.cols = t.elements() / rows, .parts = {std::move(part)}}); });
+  }
+
+  // What `pack` returns, with the bytes that it took in the backend.
+  template <typename Pack>
+  Weight sized(const Pack& pack) {
+    const int64_t before = backend_.weight_bytes();
+    Weight w = pack();
+    w.bytes = backend_.weight_bytes() - before;
+    return w;
   }
 
   // Vision and sound are packed at every start, 0.1 s: a GGUF keeps one packed file, with and without an
@@ -181,7 +191,7 @@ class Binder {
       whole.parts.push_back(part(names[i]));
       if (m.cut == Cut::kOutputs && !m.heads.empty()) whole.parts.back().heads = m.heads[i];
     }
-    const Weight packed = backend_.pack(whole);
+    const Weight packed = sized([&] { return backend_.pack(whole); });
     // What was read is in the backend now: the file's pages need not stay in memory beside it.
     for (const std::string& name : names) release_mapped(store_.find(name)->bytes);
     return packed;
@@ -234,14 +244,14 @@ class Binder {
     if (!fresh) return at->second;
     const RopeConfig& rope = sliding ? config_.rope_sliding : config_.rope_full;
     const auto turning = static_cast<int64_t>(rope.rotary_fraction * head_dim / 2);
-    m.rope_frequency.push_back(backend_.pack_plain(
-        {head_dim / 2, 1, {{1, DType::kF32, [&](int64_t, int64_t, float* out) {
-                              for (int64_t i = 0; i < head_dim / 2; ++i)
-                                out[i] = i < turning
-                                             ? static_cast<float>(std::pow(
-                                                   rope.theta, -2.0 * static_cast<double>(i) / head_dim))
-                                             : 0.0F;
-                            }}}}));
+    const WeightPart part{
+        1, DType::kF32, [&](int64_t, int64_t, float* out) {
+          for (int64_t i = 0; i < head_dim / 2; ++i)
+            out[i] = i < turning
+                         ? static_cast<float>(std::pow(rope.theta, -2.0 * static_cast<double>(i) / head_dim))
+                         : 0.0F;
+        }};
+    m.rope_frequency.push_back(sized([&] { return backend_.pack_plain({head_dim / 2, 1, {part}}); }));
     return at->second;
   }
 

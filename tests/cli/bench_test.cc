@@ -29,6 +29,8 @@ TEST(CliBench, JsonHasEveryTestAndTheLimits) {
   const Outcome outcome = bench({"-d", "0,30", "--rows", "3", "-t", "2", "--chunk", "8", "-o", "json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const json report = json::parse(outcome.out);
+  // A float weight is three products of bfloat16 where the CPU has a tile unit.
+  const bool tiles = report["limits"]["bf16_ops_per_s"]["unit"] == "tdpbf16ps";
   std::vector<std::string> names;
   for (const auto& test : report["tests"]) {
     names.push_back(test["test"]);
@@ -38,7 +40,7 @@ TEST(CliBench, JsonHasEveryTestAndTheLimits) {
     EXPECT_LE(speed["min"], speed["median"]);
     EXPECT_LE(speed["median"], speed["max"]);
     EXPECT_GT(test["gflop_per_s"], 0.0);
-    EXPECT_EQ(test["peak"], "f32");
+    EXPECT_EQ(test["peak"], tiles ? "bf16/3" : "f32");
     EXPECT_EQ(test.contains("percent_of_bandwidth"), test["kind"] != "prompt");
   }
   EXPECT_EQ(names, (std::vector<std::string>{"pp5", "pp20", "tg4", "rows3", "pp5 @ d30", "pp20 @ d30",
@@ -83,6 +85,45 @@ TEST(CliBench, TableAndRecord) {
   EXPECT_EQ(read_file(record), "time,value\n1,2\n");
 }
 
+TEST(CliBench, OperationsOfEachStep) {
+  const std::vector<std::string> words = {"bench", kTiny, "--operations", "-d", "30", "--rows", "3",
+                                          "-r",    "2",   "-t",           "2"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), words.begin(), words.end());
+    return tessera(more);
+  };
+  const Outcome outcome = with({"-p", "8", "-o", "json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json report = json::parse(outcome.out);
+  std::vector<std::string> names;
+  for (const auto& step : report["steps"]) {
+    names.push_back(step["test"]);
+    EXPECT_EQ(step["seconds"].size(), 2U);
+    double percent = 0;
+    int64_t bytes = 0;
+    for (const auto& kind : step["operations"]) {
+      EXPECT_GT(kind["calls"], 0) << kind;
+      EXPECT_GT(kind["gb_per_s"], 0.0) << kind;
+      EXPECT_GT(kind["percent_of_bandwidth"], 0.0) << kind;
+      percent += kind["percent_of_step"].get<double>();
+      bytes += kind["weight_bytes"].get<int64_t>();
+    }
+    EXPECT_NEAR(step["together"]["percent_of_step"].get<double>(), percent, 1e-6 * percent);
+    EXPECT_EQ(step["together"]["weight_bytes"], bytes);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"pp8 @ d30", "tg1 @ d30", "rows3 @ d30"}));
+  EXPECT_EQ(report["model"]["name"], "tiny");
+  EXPECT_EQ(report["timed"], "in the step");
+  EXPECT_GT(report["limits"]["read_bytes_per_s"]["all_threads"], 0.0);
+
+  const Outcome table = with({});
+  ASSERT_EQ(table.exit_code, 0) << table.err;
+  for (const char* text : {"tiny: BF16", "one row at a depth of 30", "3 rows", "gate, up", "attend, sliding",
+                           "together", "the whole step", "% read", "GFLOP/s", "read bandwidth"})
+    EXPECT_NE(table.out.find(text), std::string::npos) << text << " in:\n" << table.out;
+  EXPECT_EQ(table.out.find("prompt"), std::string::npos) << "only where -p is given:\n" << table.out;
+}
+
 TEST(CliBench, LimitsAlone) {
   const Outcome outcome = tessera({"bench", "--limits", "-o", "json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -102,6 +143,18 @@ TEST(CliBench, WrongCommandLines) {
   expect_usage_error(tessera({"bench", kTiny, "-p", "0", "-n", "0"}), "nothing to measure");
   expect_usage_error(tessera({"bench", kTiny, "--limits"}), "--limits");
   expect_usage_error(tessera({"bench", kTiny, "--ctx", "512"}), "--ctx");
+  for (const std::vector<std::string>& other : {std::vector<std::string>{"--limits"},
+                                                {"--parallel", "2"},
+                                                {"--draft", "0.5"},
+                                                {"--image-tokens", "70"}}) {
+    std::vector<std::string> words = {"bench", kTiny, "--operations"};
+    words.insert(words.end(), other.begin(), other.end());
+    expect_usage_error(tessera(words), "--operations");
+  }
+  expect_usage_error(tessera({"bench", kTiny, "--operations", "-o", "csv"}), "no -o csv");
+  expect_usage_error(tessera({"bench", kTiny, "--operations", "--record", "x.csv"}), "no --record");
+  expect_usage_error(tessera({"bench", kTiny, "--operations", "-n", "0"}), "nothing to measure");
+  expect_error(tessera({"bench", kTiny, "--operations", "-p", "600"}), {"600", "512", "chunk"});
   expect_error(tessera({"bench", kTiny, "-p", "5000"}), {"5000", "4096"});
   expect_error(tessera({"bench", kTiny, "-p", "0", "-n", "0", "--rows", "2000"}), {"2000", "1120"});
   expect_error(bench({"--record", "no/such/folder/file.csv"}), {"no/such/folder/file.csv"});

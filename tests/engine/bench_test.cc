@@ -1,8 +1,13 @@
 // bench and measure_limits: what is counted and timed, what is refused. Not how fast anything is.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <set>
+#include <thread>
 
+#include "engine/operation_trace.h"
 #include "engine/stepper.h"
 #include "support/engines.h"
 #include "support/expect_error.h"
@@ -67,6 +72,144 @@ TEST(Bench, RefusesWhatCannotBeRun) {
   expect_error(ErrorKind::kTooLarge, {"1121 rows", "1120"}, [] {
     bench(*engine(), {{Kind::kRows, 1121, 0}, 1, {}});
   });
+}
+
+struct Moves {
+  std::string name;
+  int64_t calls, weights, kv_read, kv_written, read, written;
+  bool operator==(const Moves&) const = default;
+};
+
+void PrintTo(const Moves& m, std::ostream* out) {
+  *out << m.name << " {" << m.calls << ", " << m.weights << ", " << m.kv_read << ", " << m.kv_written << ", "
+       << m.read << ", " << m.written << "}";
+}
+
+std::vector<Moves> moves(const OperationBenchRun& run) {
+  std::vector<Moves> out;
+  for (const auto& k : run.kinds)
+    out.push_back({k.name, k.calls, k.weight_bytes, k.kv_read_bytes, k.kv_written_bytes, k.read_bytes,
+                   k.written_bytes});
+  return out;
+}
+
+// tiny as above, its matrices in bfloat16, all else in float32: a row of the residual stream is 256 bytes, K
+// and V of a position are 256 bytes in each layer, the window is 16.
+TEST(BenchOperations, MoveTheirBytes) {
+  const OperationBenchRun one = bench_operations(*engine(), {{Kind::kGenerate, 128, 30}, 1, {}});
+  EXPECT_EQ(moves(one),
+            (std::vector<Moves>{
+                {"embed", 1, 64 * 2, 0, 0, 0, 256},
+                {"rope angles", 2, 4 * (8 + 16), 0, 0, 0, 4 * (2 * 8 + 2 * 16)},
+                {"norm", 1, 256, 0, 0, 256, 256},
+                {"q, k, v", 12, 2 * 64 * (10 * 128 + 2 * 160), 0, 0, 12 * 256, 6400},
+                {"rope, store K V", 12, 10 * 128 + 2 * 256, 0, 12 * 256, 6400 + 10 * 64 + 2 * 128, 3584},
+                {"attend, sliding", 10, 0, 10 * 16 * 256, 0, 2560, 2560},
+                {"attend, full", 2, 0, 2 * 31 * 256, 0, 1024, 1024},
+                {"attention out", 12, 2 * 64 * (10 * 64 + 2 * 128), 0, 0, 3584, 12 * 256},
+                {"residual, norm", 24, 24 * 512, 0, 0, 24 * 512, 24 * 512},
+                {"gate, up", 12, 12 * 2 * 64 * 320, 0, 0, 12 * 256, 12 * 640},
+                {"down", 12, 12 * 2 * 64 * 160, 0, 0, 12 * 640, 12 * 256},
+                {"last rows", 1, 0, 0, 0, 256, 256},
+                {"logits", 1, 2 * 1024 * 64, 0, 0, 256, 4096},
+            }));
+  EXPECT_EQ(one.step.test.tokens, 1);
+  EXPECT_EQ(one.empty_step_seconds, 0) << "each call was timed in its step";
+  // Rows of one sequence share what they see and the weights; of a prompt one row has logits.
+  const OperationBenchRun rows = bench_operations(*engine(), {{Kind::kRows, 5, 30}, 1, {}});
+  const OperationBenchRun prompt = bench_operations(*engine(), {{Kind::kPrompt, 5, 30}, 1, {}});
+  EXPECT_EQ(moves(rows)[5], (Moves{"attend, sliding", 10, 0, 10 * 20 * 256, 0, 5 * 2560, 5 * 2560}));
+  EXPECT_EQ(moves(rows)[6], (Moves{"attend, full", 2, 0, 2 * 35 * 256, 0, 5 * 1024, 5 * 1024}));
+  EXPECT_EQ(moves(rows)[12], (Moves{"logits", 1, 2 * 1024 * 64, 0, 0, 5 * 256, 5 * 4096}));
+  EXPECT_EQ(moves(prompt)[12], moves(one)[12]);
+  for (const OperationBenchRun* run : {&one, &rows, &prompt}) {
+    int64_t weights = -run->kinds[0].weight_bytes;  // rows of the head, which is read whole
+    double operations = 0;
+    for (const auto& k : run->kinds) weights += k.weight_bytes, operations += k.operations;
+    EXPECT_EQ(weights, run->step.weight_bytes);
+    EXPECT_EQ(operations, run->step.operations);
+  }
+}
+
+/// Its gate and up products take a millisecond more.
+class SlowBackend final : public ForwardingBackend {
+ public:
+  explicit SlowBackend(std::unique_ptr<Backend> inner) : ForwardingBackend(*inner), own_(std::move(inner)) {}
+  void gated_linear(Tensor y, Tensor x, Weight w) override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    inner_.gated_linear(y, x, w);
+  }
+
+ private:
+  std::unique_ptr<Backend> own_;
+};
+
+TEST(BenchOperations, TimeGoesToTheKindThatTakesIt) {
+  const auto slow = make_engine(std::make_unique<EngineImpl>(
+      kTiny, cpu_options(1, 64, 256), std::make_unique<SlowBackend>(make_cpu_backend(1, "portable"))));
+  const OperationBenchRun run = bench_operations(*slow, {{Kind::kRows, 4, 10}, 3, {}});
+  ASSERT_EQ(run.step.seconds.size(), 3U);
+  double sum = 0;
+  for (const auto& k : run.kinds) {
+    sum += k.seconds;
+    EXPECT_EQ(k.seconds >= 12e-3, k.name == "gate, up") << k.name << ": " << k.seconds;
+  }
+  EXPECT_GE(sum, 0.8 * *std::min_element(run.step.seconds.begin(), run.step.seconds.end()));
+}
+
+/// Remembers the keys of steps.
+class KeyedBackend final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  void step(const StepPlan& plan, uint64_t key, const std::function<void()>& body) override {
+    keys.push_back(key);
+    inner_.step(plan, key, body);
+  }
+  std::vector<uint64_t> keys;
+};
+
+// What a card records by: each kind alone has a key of its own, and only that kind is computed.
+TEST(BenchOperations, OneKindAloneIsAStepOfItsOwn) {
+  EngineImpl& impl = engine()->impl();
+  OperationTrace counted(*impl.backend, impl.model);
+  KeyedBackend keyed(counted);
+  OperationTrace trace(keyed, impl.model);
+  Sequence sequence(impl.config, impl.tokenizer);
+  sequence.append_tokens(std::vector<int32_t>{2, 300, 301});
+  Stepper stepper(impl, sequence);
+  const auto calls = [](const OperationTrace& of) {
+    std::vector<int64_t> out;
+    for (size_t k = 0; k < kOperationKinds; ++k)
+      out.push_back(of.traced(static_cast<OperationKind>(k)).calls);
+    return out;
+  };
+  stepper.step(trace, 0, 3, 1);
+  const std::vector<int64_t> all = calls(trace);
+  EXPECT_EQ(calls(counted), all);
+  EXPECT_EQ(keyed.keys, std::vector<uint64_t>{0}) << "a replay would not be counted";
+  for (size_t k = 0; k < kOperationKinds; ++k) {
+    trace.keep_only(static_cast<OperationKind>(k));
+    stepper.step(trace, 0, 3, 1);
+    std::vector<int64_t> wanted(kOperationKinds, 0);
+    wanted[k] = all[k];
+    EXPECT_EQ(calls(counted), wanted) << "kind " << k;
+  }
+  trace.keep_only({});
+  stepper.step(trace, 0, 3, 1);
+  EXPECT_EQ(calls(counted), std::vector<int64_t>(kOperationKinds, 0));
+  stepper.step(keyed, 0, 3, 1);
+  EXPECT_EQ(std::set<uint64_t>(keyed.keys.begin(), keyed.keys.end()).size(), keyed.keys.size());
+  EXPECT_EQ(keyed.keys.size(), 3 + kOperationKinds);
+}
+
+TEST(BenchOperations, RefusesWhatIsNoStep) {
+  const auto refuse = [](ErrorKind kind, const std::vector<std::string>& words, BenchTest test) {
+    expect_error(kind, words, [&] { bench_operations(*engine(256), {test, 1, {}}); });
+  };
+  refuse(ErrorKind::kBadRequest, {"picture"}, {Kind::kImage, 70, 0});
+  refuse(ErrorKind::kTooLarge, {"65 tokens", "64", "chunk"}, {Kind::kPrompt, 65, 0});
+  refuse(ErrorKind::kTooLarge, {"257", "256"}, {Kind::kGenerate, 1, 256});
+  refuse(ErrorKind::kBadRequest, {"-1"}, {Kind::kRows, 1, -1});
 }
 
 // A prompt that overwrote the ring of the sliding layers is computed again before the next one is timed; what

@@ -51,11 +51,16 @@ TEST(KvPages, AWriteIsSeenByTheWriterOnly) {
   EXPECT_GT(most_shared, kBlocks);
 }
 
+class SharedPages : public testing::TestWithParam<BackendCase> {
+ protected:
+  void SetUp() override {
+    if (GetParam().backend == "cuda" && !why_no_cuda().empty()) GTEST_SKIP() << why_no_cuda();
+  }
+};
+
 // In the cache itself: bytes of both sequences before and after either writes.
-TEST(KvCache, ASharedBlockIsCopiedWhenItIsWritten) {
-  EngineOptions o = cpu_options(1, 16, 64);
-  o.backend = "ref";
-  const auto engine = Engine::load(kTiny, o);
+TEST_P(SharedPages, ABlockIsCopiedWhenItIsWritten) {
+  const auto engine = load_case(GetParam(), kTiny, cpu_options(1, 16, 64));
   EngineImpl& e = engine->impl();
   KvCache cache(*e.backend, e.model, KvType::kBF16, 3, 640, 64);
   const auto bytes = static_cast<size_t>(cache.block_bytes(false));
@@ -86,7 +91,47 @@ TEST(KvCache, ASharedBlockIsCopiedWhenItIsWritten) {
   EXPECT_EQ(read(0, 3), zero);
 }
 
-class SharedPages : public testing::TestWithParam<BackendCase> {};
+// Kernels find shared pages, copies of them and pages of a sequence's own through the same table: logits are
+// bit for bit those of a sequence that shares nothing, whoever writes first. KV in bfloat16, as most have it.
+TEST_P(SharedPages, AStepReadsThemAsItsOwn) {
+  constexpr int64_t kBegin = 40, kEnd = 56;  // both go on inside of block 2 and beyond it
+  EngineOptions o = cpu_options(1, 64, 640);
+  o.kv = "bf16";
+  const auto engine = load_case(GetParam(), kTiny, o);
+  EngineImpl& e = engine->impl();
+  const auto token = [](int64_t position, int64_t tail) {
+    return static_cast<int32_t>(300 + (position * 37 + (position < kBegin ? 0 : tail * 11)) % 500);
+  };
+  for (const int32_t first : {0, 1}) {
+    KvCache cache(*e.backend, e.model, KvType::kBF16, 4, 640, 64);
+    const auto step = [&](int32_t sequence, int64_t begin, int64_t end, int64_t tail) {
+      StepPlan plan;
+      for (int64_t p = begin; p < end; ++p) {
+        plan.token.push_back(token(p, tail));
+        plan.position.push_back(static_cast<int32_t>(p));
+        plan.sequence.push_back(sequence);
+      }
+      plan.span_end = plan.position;
+      plan.logit_row = {static_cast<int32_t>(end - begin - 1)};
+      cache.prepare(plan);
+      forward(*e.backend, e.model, plan, cache.layers(), *e.scratch);
+      const Tensor logits = e.scratch->logits_of(0);
+      std::vector<float> out(static_cast<size_t>(logits.cols));
+      e.backend->read(out.data(), logits);
+      return out;
+    };
+    step(0, 0, kBegin, 0);
+    for (int64_t block = 0; block * kKvBlock < kBegin; ++block)
+      for (const bool sliding : {false, true}) cache.copy_block(1, 0, block, sliding);
+    EXPECT_EQ(cache.shared_bytes(), 3 * cache.block_bytes(false));
+    for (const int32_t alone : {2, 3}) step(alone, 0, kBegin, 0);
+    for (int64_t p = kBegin; p < kEnd; ++p)
+      for (const int32_t sequence : {first, 1 - first})
+        ASSERT_EQ(step(sequence, p, p + 1, 1 + sequence), step(2 + sequence, p, p + 1, 1 + sequence))
+            << "sequence " << sequence << " at " << p << ", " << first << " writes first";
+    EXPECT_EQ(cache.shared_bytes(), 2 * cache.block_bytes(false)) << "what lies before the last block";
+  }
+}
 
 // Conversations that begin alike, at once, in more of them than slots: each gets what it gets alone, wherever
 // the other ones leave the common beginning, inside of a block or at its edge.
@@ -136,9 +181,16 @@ TEST_P(SharedPages, ConversationsThatBeginAlike) {
   EXPECT_GT(shared.load(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, SharedPages,
-                         testing::Values(BackendCase{"cpu", ""}, BackendCase{"cpu", "portable", 4},
-                                         BackendCase{"cpu", "portable", 1, 5}),
+// Built with TESSERA_TEST_CUDA for a card, too: alone, with layers beside it, and several where there are.
+std::vector<BackendCase> shared_page_backends() {
+#ifdef TESSERA_TEST_CUDA
+  return composed_backends();
+#else
+  return {{"cpu", ""}, {"cpu", "portable", 4}, {"cpu", "portable", 1, 5}};
+#endif
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, SharedPages, testing::ValuesIn(shared_page_backends()),
                          [](const auto& c) { return c.param.name(); });
 
 }  // namespace

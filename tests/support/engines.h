@@ -92,7 +92,7 @@ inline std::shared_ptr<Engine> load_case(const BackendCase& c, const std::string
   o.backend = c.backend;
   o.isa = c.isa;
   if (c.backend == "cuda") {
-    o.kv = "f32";  // the goldens are float32's
+    if (o.kv.empty()) o.kv = "f32";  // the goldens are float32's
     o.gpus = c.ranks;
     o.gpu_layers = c.card_layers > 0 ? c.card_layers : -1;
     if (c.card_layers > 0) o.isa = "portable";  // amx sums float32 weights otherwise than bfloat16 ones

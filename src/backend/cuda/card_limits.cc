@@ -59,7 +59,7 @@ double product_rate(cuda::Device& device) {
 CudaLimits measure_cuda(int index) {
   cuda::Device device(index);
   const int64_t read = std::min(kReadBytes, device.free_bytes() / 2);
-  return {cuda::read_rate(device, read), product_rate(device)};
+  return {device.name(), cuda::read_rate(device, read), product_rate(device)};
 }
 
 }  // namespace tessera

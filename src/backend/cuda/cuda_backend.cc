@@ -324,7 +324,7 @@ std::string why_no_cuda() {
 
 CudaCard cuda_card(int index) {
   const cuda::Device device(index);
-  return {device.name(), device.free_bytes(), device.total_bytes()};
+  return {device.name(), device.free_bytes()};
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

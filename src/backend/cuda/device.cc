@@ -1,6 +1,8 @@
 #include "backend/cuda/device.h"
 
 #include <atomic>
+#include <map>
+#include <mutex>
 
 #include "base/error.h"
 
@@ -33,6 +35,18 @@ const char* remedy(cudaError_t status) {
     default:
       return "what the card held is lost: restart, or use --backend cpu";
   }
+}
+
+// Asked once a process: they do not change, and a load opens a card to plan and to compute.
+const cudaDeviceProp& properties(int index) {
+  static std::mutex mutex;
+  static std::map<int, cudaDeviceProp> known;
+  const std::lock_guard lock(mutex);
+  const auto found = known.find(index);
+  if (found != known.end()) return found->second;
+  cudaDeviceProp p{};
+  check(cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties");
+  return known.emplace(index, p).first->second;
 }
 
 }  // namespace
@@ -75,8 +89,7 @@ Device::Device(int index) : index_(index) {
                 "GPU: card {} was asked for, the driver finds {} (0 … {}); give another --device", index,
                 count, count - 1);
   check(cudaSetDevice(index), "cudaSetDevice");
-  cudaDeviceProp p{};
-  check(cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties");
+  const cudaDeviceProp& p = properties(index);
   multiprocessors_ = p.multiProcessorCount;
   capability_ = p.major * 10 + p.minor;
   shared_limit_ = static_cast<int>(p.sharedMemPerBlockOptin);
