@@ -65,7 +65,7 @@ class GpuIntegers : public GpuProducts {
 
 TEST_F(GpuIntegers, DigitsAreTheHosts) {
   for (const int64_t cols : {1, 100, 640, 768, 3840, 15360})
-    for (const int64_t rows : {1, 3, 8})
+    for (const int64_t rows : {1, 3, 8, 32})
       for (const DType dtype : {DType::kBF16, DType::kF32}) {
         const Values x = uneven(rows, cols, 7);
         const int64_t stride = padded(cols);
@@ -96,8 +96,8 @@ TEST_F(GpuIntegers, EveryFormWithinItsSteps) {
       if (cols % kSuperBlock != 0 && form.layout.scale == Scale::kSuper) continue;
       const QuantMatrix w(form.layout, outputs, cols, ++seed);
       const Weight packed = products.pack({.cols = cols, .parts = {w.part()}});
-      products.reserve(8);
-      for (const int64_t rows : {1, 2, 3, 4, 5, 8}) {
+      products.reserve(17);
+      for (const int64_t rows : {1, 2, 3, 4, 5, 8, 17}) {
         const Values x = uneven(rows, cols, ++seed), seen = digit_values(x);
         const std::vector<float> y = linear(packed, x);
         const std::vector<uint8_t> records = digit_records(x, padded(cols));
@@ -124,23 +124,6 @@ TEST_F(GpuIntegers, EveryFormWithinItsSteps) {
           }
       }
     }
-}
-
-// The other way to multiply few rows, on the same packed weights.
-TEST_F(GpuIntegers, Bf16ProductsOfTheSameWeights) {
-  cuda::Products others(device, cuda::FewRows::kBf16);
-  uint32_t seed = 200;
-  for (const Form& form : all_forms()) {
-    const QuantMatrix w(form.layout, 83, 768, ++seed);
-    const Weight packed = others.pack({.cols = 768, .parts = {w.part()}});
-    others.reserve(8);
-    for (const int64_t rows : {1, 8}) {
-      const Values x = inputs(rows, 768, ++seed);
-      const OnCard in = on_card(rows, 768, DType::kBF16, &x.v), out = on_card(rows, 83, DType::kF32);
-      others.linear(out.tensor, in.tensor, packed);
-      expect_product(read(out.tensor), x, w.value, 83, 1e-5, form.name);
-    }
-  }
 }
 
 TEST_F(GpuIntegers, NormsWriteTheDigitsOfWhatTheyStore) {
@@ -171,10 +154,10 @@ TEST_F(GpuIntegers, AGatedResultsDigitsAreThoseOfACopy) {
     const QuantMatrix gate(layout, 15360, 256, 30), up(layout, 15360, 256, 31), down(layout, 40, 15360, 32);
     const Weight w = products.pack({.cols = 256, .row_align = 16, .parts = {gate.part(), up.part()}}),
                  w_down = products.pack({.cols = 15360, .parts = {down.part()}});
-    products.reserve(8);
-    const Values all = inputs(7, 256, 33);
+    products.reserve(17);
+    const Values all = inputs(17, 256, 33);
     std::vector<float> first_row;  // whatever rows are beside it
-    for (const int64_t rows : {1, 4, 7}) {
+    for (const int64_t rows : {1, 4, 7, 17}) {
       Values x(rows, 256);
       std::copy_n(all.v.begin(), rows * 256, x.v.begin());
       const OnCard in = on_card(rows, 256, DType::kBF16, &x.v), ffn = on_card(rows, 15360, DType::kBF16),

@@ -46,6 +46,9 @@ const Shape kShapes[] = {
     {"head", 262144, 3840, false, 1},
 };
 
+// Once each, and by eights where weights are quantised.
+constexpr int64_t kRows[] = {1, 4, 8, 16, 32};
+
 double g_read = 0;  // GB/s
 
 __global__ void read_all(const uint4* from, int64_t count, uint32_t* sink) {
@@ -78,12 +81,6 @@ __global__ void small_step(const float* y, __nv_bfloat16* x, int cols, uint8_t* 
       put_digits_as<__nv_bfloat16>(record_of(digits, blockIdx.x, cols, block), block % 2, out, lane);
   }
 }
-
-struct Way {
-  const char* name;
-  FewRows few;
-};
-const Way kWays[] = {{"int", FewRows::kIntegers}, {"bf16x", FewRows::kBf16}};
 
 class Bench {
  public:
@@ -158,22 +155,22 @@ class Bench {
       for (const Weight& each : weights)
         gated ? products.gated_linear(y, x, each) : products.linear(y, x, each);
     };
-    return seconds(rows > 8 ? 3 : 10, round, true) * 1e6 / static_cast<double>(weights.size());
+    return seconds(rows > 32 ? 3 : 10, round, true) * 1e6 / static_cast<double>(weights.size());
   }
 
-  void shapes(const Format& f, const Way& way, const std::vector<Shape>& wanted, bool many) {
+  void shapes(const Format& f, const std::vector<Shape>& wanted, bool many) {
     double token_us = 0, bytes_all = 0;
     for (const Shape& s : wanted) {
       const double bytes = static_cast<double>(s.n * s.k) * f.bits / 8;
       const auto copies = static_cast<size_t>(std::clamp(400e6 / bytes + 1, 2.0, 24.0));
-      Products products(device, way.few);
+      Products products(device);
       std::vector<Weight> weights;
       for (size_t i = 0; i < copies; ++i) weights.push_back(pack(products, f, s.n, s.k, s.gated));
       products.weights_done();
       const bool large = many && s.n < 100000;
-      products.reserve(large ? 2048 : 8);
-      printf("%-5s %-5s %-8s %6.1f MB |", f.name, way.name, s.name, bytes / 1e6);
-      for (const int64_t rows : {1, 4, 8}) {
+      products.reserve(large ? 2048 : 32);
+      printf("%-5s %-8s %6.1f MB |", f.name, s.name, bytes / 1e6);
+      for (const int64_t rows : kRows) {
         const double us = product_us(products, weights, s.gated, rows);
         if (rows == 1) token_us += us * s.per_token, bytes_all += bytes * s.per_token;
         printf(" %lld row: %7.2f us %5.0f GB/s %5.1f %% |", static_cast<long long>(rows), us,
@@ -187,13 +184,13 @@ class Bench {
       printf("\n");
       fflush(stdout);
     }
-    printf("%-5s %-5s a token's products one after the other: %.0f us, %.1f %% of read bandwidth\n", f.name,
-           way.name, token_us, bytes_all / token_us / 1e3 / g_read * 100);
+    printf("%-5s a token's products one after the other: %.0f us, %.1f %% of read bandwidth\n", f.name,
+           token_us, bytes_all / token_us / 1e3 / g_read * 100);
   }
 
   // Products of 8 layers and the head, a small kernel before each product: what a token could take.
-  void tokens(const Format& f, const Way& way) {
-    Products products(device, way.few);
+  void tokens(const Format& f) {
+    Products products(device);
     struct Layer {
       Weight qkv, o, gate_up, down;
     };
@@ -206,8 +203,8 @@ class Bench {
         bytes += static_cast<double>(w.rows * w.cols) * f.bits / 8;
     }
     products.weights_done();
-    products.reserve(8);
-    for (const int64_t rows : {1, 4, 8}) {
+    products.reserve(32);
+    for (const int64_t rows : kRows) {
       const auto x = [&](int64_t cols) { return Tensor{x_.get(), rows, cols, DType::kBF16}; };
       const auto small = [&](int64_t cols) {
         launch(device, small_step, dim3(static_cast<unsigned>(rows)), dim3(1024), 0,
@@ -232,8 +229,8 @@ class Bench {
               },
               true) *
           1e6 / 8;
-      printf("%-5s %-5s layer with 4 small kernels, %lld rows: %6.2f us, %5.1f %% of read bandwidth\n",
-             f.name, way.name, static_cast<long long>(rows), us, bytes / 8 / us / 1e3 / g_read * 100);
+      printf("%-5s layer with 4 small kernels, %lld rows: %6.2f us, %5.1f %% of read bandwidth\n", f.name,
+             static_cast<long long>(rows), us, bytes / 8 / us / 1e3 / g_read * 100);
     }
     fflush(stdout);
   }
@@ -308,8 +305,8 @@ class Bench {
 }  // namespace
 }  // namespace tessera::cuda
 
-// products_bench [few] [layers] [FORMAT…] [int] [bf16x] [SHAPE…]: everything without names; few: up to 8 rows
-// only; layers: whole layers only; a shape: none of them; int, bf16x: quantised weights one way only.
+// products_bench [few] [layers] [FORMAT…] [SHAPE…]: everything without names; few: no products of 2,048 rows;
+// layers: whole layers only; a shape: none of them.
 int main(int argc, char** argv) {
   using namespace tessera::cuda;
   const std::vector<std::string> names(argv + 1, argv + argc);
@@ -327,11 +324,8 @@ int main(int argc, char** argv) {
     if (wanted(kShapes, s.name)) shapes.push_back(s);
   for (const Format& f : kFormats) {
     if (!wanted(kFormats, f.name)) continue;
-    for (const Way& way : kWays) {
-      if (!wanted(kWays, way.name) || (f.layout.bits == 0 && way.few == FewRows::kIntegers)) continue;
-      if (shapes.size() == std::size(kShapes)) bench.tokens(f, way);
-      if (!named("layers")) bench.shapes(f, way, shapes, !named("few") && way.few == FewRows::kBf16);
-    }
+    if (shapes.size() == std::size(kShapes)) bench.tokens(f);
+    if (!named("layers")) bench.shapes(f, shapes, !named("few"));
   }
   return 0;
 }

@@ -6,9 +6,9 @@
 namespace tessera {
 namespace {
 
-constexpr int64_t kRowCounts[] = {1, 2, 3, 8, 17, 129, 513};
+constexpr int64_t kRowCounts[] = {1, 2, 3, 8, 9, 17, 32, 33, 129, 513};
 
-// Up to 8 rows codes are exact and x is in digits; more rows see weights rounded to bfloat16.
+// Up to 32 rows codes are exact and x is in digits; more rows see weights rounded to bfloat16.
 TEST_F(GpuProducts, EveryFormEqualsADoublePrecisionProduct) {
   uint32_t seed = 1;
   for (const Form& form : forms())
@@ -20,9 +20,9 @@ TEST_F(GpuProducts, EveryFormEqualsADoublePrecisionProduct) {
       const std::vector<float> rounded = to_bf16(w.value);
       for (const int64_t rows : kRowCounts) {
         const Values x = inputs(rows, cols, ++seed);
-        const bool few = rows <= cuda::kMatvecRows;
-        expect_product(linear(packed, x), few ? digit_values(x) : x, few ? w.value : rounded, 83,
-                       few ? 1e-5 : 3e-5, form.name + ", seed " + std::to_string(seed));
+        const bool integers = rows <= cuda::kIntegerRows;
+        expect_product(linear(packed, x), integers ? digit_values(x) : x, integers ? w.value : rounded, 83,
+                       integers ? 1e-5 : 3e-5, form.name + ", seed " + std::to_string(seed));
         if (HasFatalFailure()) return;
       }
     }
@@ -91,6 +91,43 @@ TEST_F(GpuProducts, ARowsBitsDoNotDependOnTheRowsBesideIt) {
   }
 }
 
+// Alone, in one eight and in several, whether a gated product writes digits (up to 8 rows; the 12B's width,
+// on cards with 120 to 150 multiprocessors) or not.
+TEST_F(GpuProducts, ARowsBitsDoNotDependOnItsEight) {
+  const int64_t cols = 512, n = 15360;
+  std::vector<QuantMatrix> kept;
+  for (const Form& form : forms()) kept.emplace_back(form.layout, 16 * 150 + 5, cols, 50);
+  for (const size_t i : {1U, 5U, 7U, 0U}) kept.emplace_back(forms()[i].layout, n, cols, 51);
+  const QuantMatrix down(forms()[1].layout, 16, n, 52);  // reads the digits
+  products.pack({.cols = n, .parts = {down.part()}});
+  std::vector<Weight> weights;
+  for (const QuantMatrix& w : kept) {
+    WeightSource source{.cols = cols, .parts = {w.part()}};
+    if (w.rows == n) source.row_align = 16, source.parts.push_back(w.part());
+    weights.push_back(products.pack(source));
+  }
+  products.reserve(32);
+  const Values x = inputs(32, cols, 53);
+  const auto product = [&](size_t i, int64_t first, int64_t count) {
+    Values part(count, cols);
+    std::copy_n(x.v.data() + first * cols, count * cols, part.v.data());
+    if (kept[i].rows != n) return linear(weights[i], part);
+    const OnCard in = on_card(count, cols, DType::kBF16, &part.v), out = on_card(count, n, DType::kBF16);
+    products.gated_linear(out.tensor, in.tensor, weights[i]);
+    return read(out.tensor);
+  };
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const std::vector<float> whole = product(i, 0, 32);
+    const auto outputs = static_cast<int64_t>(whole.size()) / 32;
+    for (const auto& [first, count] :
+         {std::pair<int64_t, int64_t>{0, 8}, {8, 8}, {3, 8}, {0, 17}, {15, 17}, {5, 9}, {23, 9}, {31, 1}}) {
+      const std::vector<float> y = product(i, first, count);
+      ASSERT_EQ(std::memcmp(y.data(), whole.data() + first * outputs, y.size() * 4), 0)
+          << "weight " << i << ", rows " << first << " + " << count;
+    }
+  }
+}
+
 TEST_F(GpuProducts, PartsOfDifferentFormsMakeOneMatrix) {
   const auto all = forms();
   const QuantMatrix q(all[5].layout, 64, 512, 4), k(all[5].layout, 32, 512, 5), v(all[7].layout, 21, 512, 6);
@@ -101,10 +138,11 @@ TEST_F(GpuProducts, PartsOfDifferentFormsMakeOneMatrix) {
   std::vector<float> values;
   for (const auto* part : {&q.value, &k.value, &v.value, &f.value, &g.value})
     values.insert(values.end(), part->begin(), part->end());
-  for (const int64_t rows : {1, 7, 129}) {
+  for (const int64_t rows : {1, 7, 17, 129}) {
     const Values x = inputs(rows, 512, 9);
     // Some outputs see the digits of x, which are half a step off at most.
-    const double tolerance = rows <= 8 ? 1e-5 + largest(x) / kMostDigits / 2 / mean_size(x) : 2e-3;
+    const double tolerance =
+        rows <= cuda::kIntegerRows ? 1e-5 + largest(x) / kMostDigits / 2 / mean_size(x) : 2e-3;
     expect_product(linear(packed, x), x, values, 139, tolerance, "mixed");
   }
 }
@@ -138,7 +176,8 @@ TEST_F(GpuProducts, GateAndUp) {
       for (const DType dtype : {DType::kBF16, DType::kF32}) {
         Values x = inputs(rows, cols, 14);
         for (float& v : x.v) v *= 0.25F;
-        const Values seen = rows <= 8 && c.name != "float" ? digit_values(x) : x;
+        const bool integers = rows <= cuda::kIntegerRows && c.name != "float";
+        const Values seen = integers ? digit_values(x) : x;
         const OnCard in = on_card(rows, cols, dtype, &x.v), out = on_card(rows, n, dtype);
         products.gated_linear(out.tensor, in.tensor, c.w);
         const std::vector<float> y = read(out.tensor);
@@ -152,7 +191,7 @@ TEST_F(GpuProducts, GateAndUp) {
               g_size += std::fabs(double{row[k]} * wg[k]), u_size += std::fabs(double{row[k]} * wu[k]);
             // With many rows weights, gate and up value are rounded to bfloat16 (2^-8 each); the result may
             // be.
-            const double rounding = rows <= 8 ? 1e-5 : 0.004;
+            const double rounding = integers || rows <= cuda::kMatvecRows ? 1e-5 : 0.004;
             const double g_error = rounding * (g_size + std::fabs(g)),
                          u_error = rounding * (u_size + std::fabs(u));
             const double y_error = dtype == DType::kBF16 ? 0.004 * std::fabs(gelu(g) * u) : 0;
@@ -166,17 +205,19 @@ TEST_F(GpuProducts, GateAndUp) {
 
 TEST_F(GpuProducts, LogitsAreCappedOnce) {
   const QuantMatrix w(forms()[7].layout, 100, 256, 15);
-  const FloatMatrix f(DType::kF32, 100, 256, 16);
-  for (const bool quant : {true, false}) {
-    const Weight packed = products.pack({.cols = 256, .parts = {quant ? w.part() : f.part()}});
-    products.reserve(17);
-    for (const int64_t rows : {1, 17}) {
+  const FloatMatrix f(DType::kF32, 100, 256, 16), b(DType::kBF16, 100, 256, 18);
+  const std::vector<std::vector<WeightPart>> cases = {{w.part()}, {f.part()}, {w.part(), b.part()}};
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const Weight packed = products.pack({.cols = 256, .parts = cases[i]});
+    products.reserve(33);
+    for (const int64_t rows : {1, 17, 33}) {
       const Values x = inputs(rows, 256, 17);
-      const OnCard in = on_card(rows, 256, DType::kBF16, &x.v), out = on_card(rows, 100, DType::kF32);
+      const OnCard in = on_card(rows, 256, DType::kBF16, &x.v), out = on_card(rows, packed.rows, DType::kF32);
       products.logits(out.tensor, in.tensor, packed, 0.5F);
       const std::vector<float> capped = read(out.tensor), plain = linear(packed, x);
-      for (size_t i = 0; i < capped.size(); ++i)
-        ASSERT_NEAR(capped[i], 0.5F * std::tanh(plain[i] / 0.5F), 1e-5F) << quant << ", " << i;
+      for (size_t at = 0; at < capped.size(); ++at)
+        ASSERT_NEAR(capped[at], 0.5F * std::tanh(plain[at] / 0.5F), 1e-5F)
+            << "case " << i << ", " << rows << " rows, " << at;
     }
   }
 }

@@ -61,9 +61,9 @@ __device__ __forceinline__ void open_high(const uint8_t* plane, int part, int la
 }
 
 // Codes as exact bfloat16 integers: codes under 128 are or-ed into 128.0, whose last bit is 1. What comes out
-// is less by `zero_pair`, or 128 + code without kSubtract; codes of 8 bits come out as they are. a[block of
-// 32][mma][register]. `chunk` is any memory.
-template <class F, bool kSubtract>
+// is less by `zero_pair`; codes of 8 bits come out as they are. a[block of 32][mma][register]. `chunk` is any
+// memory.
+template <class F>
 __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int lane, uint32_t zero_pair,
                                            uint32_t (&a)[2][2][4]) {
   constexpr Form f = F::form;
@@ -101,7 +101,7 @@ __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int l
             code = and_or(moved(high[b], 4 - (4 * b + at + byte_bit)), 0x00100010U, code);
           if constexpr (f.bits == 6)
             code = and_or(moved(high[b], 4 - (2 * at + byte_bit)), 0x00300030U, code);
-          a[b][quad][p % 2 * 2 + half] = kSubtract ? subtract(code, zero_pair) : code;
+          a[b][quad][p % 2 * 2 + half] = subtract(code, zero_pair);
         }
   }
 }

@@ -6,13 +6,10 @@
 
 namespace tessera::cuda {
 
-// matvec_*.cu: `shared_limit`: bytes of shared memory that a block may have. False: no such form here.
+// matvec_bf16.cu, of bfloat16 weights and rows. `shared_limit`: bytes of shared memory that a block may have.
 void matvec_bf16(const Device& device, int shared_limit, bool gated, const MatvecArgs& a);
-bool matvec_q4(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
-bool matvec_q56(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
-bool matvec_q8(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
 
-// matvec_int_*.cu, the same with a.x the digits of x
+// matvec_int_*.cu, of quantised weights and the digits of the rows. False: no such form here.
 bool matvec_int_q4(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
 bool matvec_int_q56(const Device& device, int shared_limit, const Form& form, bool gated,
                     const MatvecArgs& a);

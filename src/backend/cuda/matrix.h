@@ -20,8 +20,6 @@
 //   supers  kSuper: [g][row g, row g + 8] float16, and with mins the same again
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -71,12 +69,6 @@ struct Form {
 
 inline constexpr Form kAnyForm = {8, 16, QuantLayout::Scale::kF32, true};
 
-/// Forms whose products of few rows are integer products; the others' are in bfloat16.
-constexpr bool has_int_products(const Form& form) {
-  constexpr std::array<Form, 0> kInBf16 = {};  // after measurement
-  return std::find(kInBf16.begin(), kInBf16.end(), form) == kInBf16.end();
-}
-
 struct Segment {
   int64_t first_row = 0, rows = 0;
   DType dtype = DType::kF32;  // kQuant: `form`
@@ -104,20 +96,19 @@ struct Matrix {
 struct MatvecArgs {
   const uint8_t* weights = nullptr;
   int64_t tile_bytes = 0, stride = 0;  // stride: inputs with padding
-  const void* x = nullptr;             // bf16 [rows, stride]
+  const void* x = nullptr;             // bf16 [rows, stride]; of quantised weights: digits (digits.h)
   int rows = 0;                        // 1 … 8
-  void* y = nullptr;                   // [rows, y_stride] f32; gated: bf16, or f32 when y_f32
+  void* y = nullptr;                   // [rows, y_stride] f32 (y_f32); gated: bf16, or f32 when y_f32
   int64_t y_stride = 0;
   int64_t outputs = 0;  // columns of y to write
   int tiles = 0;        // of the segment
   int units = 0;        // of one or two tiles; gated: of a gate and an up tile
   int up_tiles = 0;     // gated: from a gate tile to its up tile
-  float factor = 0;     // of the sums of x: -(128 + zero)
   float cap = 0;
   bool y_f32 = false;
-  // Integer products: x is the rows' digits (digits.cuh).
-  uint8_t* y_digits = nullptr;  // gated: of y as well; each block has 128 outputs
-  int unit_group = 1;           // gated: neighbouring units of one block
+  // Quantised weights, gated:
+  uint8_t* y_digits = nullptr;  // of y as well; each block has 128 outputs
+  int unit_group = 1;           // neighbouring units of one block
 };
 
 }  // namespace tessera::cuda

@@ -4,8 +4,8 @@
 // what one does; 5 to 8 rows are two such sets. Sums over a group are exact; with kSuper those over 128
 // inputs too.
 //
-// Blocks, warps and rings as in matvec.cuh. x comes straight from the caches to registers, ahead of its step:
-// through shared memory it would cost a barrier between its arrival and the first product.
+// Blocks, warps and rings as in matvec_bf16.cu. x comes straight from the caches to registers, ahead of its
+// step: through shared memory it would cost a barrier between its arrival and the first product.
 #include <algorithm>
 
 #include "backend/cuda/int_chunks.cuh"
@@ -193,7 +193,7 @@ void launch_matvec_int(const Device& device, int shared_limit, MatvecArgs a) {
   int warps = C::warps;
   const auto needed = [&] { return warps * (C::stages * C::bytes + kTiles * kMostSets * 256) + kKept; };
   while (needed() > shared_limit && warps > 1) --warps;  // cards with 99 KB of it
-  // One block on a multiprocessor (launch_matvec).
+  // One block on a multiprocessor (matvec_bf16.cu).
   const int alone = shared_limit / 2 + 2048;
   const int parts = kGated ? a.units / a.unit_group : a.units;
   // As many blocks as end together: 256 parts are 128 blocks of two on 132 multiprocessors, not 124 of two

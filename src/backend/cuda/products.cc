@@ -17,8 +17,13 @@ namespace {
 // slabs that stay in the second-level cache (30 MB) would be products too narrow to fill the card.
 constexpr int64_t kSlabBytes = int64_t{256} << 20;
 
+// Up to kIntegerRows rows of it are products in integers.
+bool in_integers(const Segment& s) {
+  return s.dtype == DType::kQuant;
+}
+
 bool has_matvec(const Segment& s) {
-  return s.dtype == DType::kBF16 || s.dtype == DType::kQuant;
+  return s.dtype == DType::kBF16 || in_integers(s);
 }
 
 // Gate and up in one format, so that one kernel can do both.
@@ -36,18 +41,18 @@ bool fits_digits(int64_t outputs, int multiprocessors) {
 }
 
 struct Sizes {
-  int64_t library = 0, opened = 0, gate_up = 0, x = 0, digits = 0;
+  // digits: kMatvecRows rows of a producer; own_digits: kIntegerRows that products make
+  int64_t library = 0, opened = 0, gate_up = 0, x = 0, digits = 0, own_digits = 0;
 
-  int64_t all() const { return library + opened + gate_up + x + kDigitBuffers * digits; }
-  // Two for producers in turn: a gated product reads one and writes the other. One for what products make.
-  static constexpr int64_t kDigitBuffers = 3;
+  int64_t all() const { return library + opened + gate_up + x + kProducers * digits + own_digits; }
+  // In turn: a gated product reads the digits of one and writes the other's.
+  static constexpr int64_t kProducers = 2;
 };
 
 }  // namespace
 
 struct Products::State {
   Device& device;
-  FewRows few_rows = FewRows::kIntegers;
   CublasLt cublas = {};
   int64_t weight_bytes = 0, max_rows = 0;
   std::unique_ptr<Uploader> uploader = {};
@@ -56,14 +61,11 @@ struct Products::State {
   Sizes sizes = {};
   uint8_t *library = nullptr, *opened = nullptr, *gate_up = nullptr, *x = nullptr, *digits = nullptr;
   std::vector<int64_t> digit_strides = {};  // of matrices with integer products
-  Tensor made[2] = {};                      // whose digits the producers' buffers hold; no data: nobody's
+  Tensor made[Sizes::kProducers] = {};      // whose digits the producers' buffers hold; no data: nobody's
   int64_t last = 0;                         // of them, written or read
 
   Sizes sizes_for(int64_t rows) const;
   const void* bf16_rows(Tensor x_rows, int64_t stride);
-  bool in_integers(const Segment& s) const {
-    return few_rows == FewRows::kIntegers && s.dtype == DType::kQuant && has_int_products(s.form);
-  }
   const void* digit_rows(Tensor x_rows, int64_t stride);
   uint8_t* digits_for(Tensor x_rows);
   void forget(const void* rows) {
@@ -71,6 +73,7 @@ struct Products::State {
       if (t.data == rows) t = {};
   }
   void matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args);
+  void integer_rows(const Matrix& m, const Segment& s, bool gated, const MatvecArgs& args);
   void multiply(const void* w, int64_t outputs, int64_t stride, const void* x_rows, int64_t rows, void* y,
                 int64_t y_stride, bool y_f32);
   void many_rows(const Matrix& m, const Segment& s, const void* x_rows, int64_t rows, void* y,
@@ -78,7 +81,7 @@ struct Products::State {
   void linear(Tensor y, Tensor x_rows, const Matrix& m, float cap);
 };
 
-Products::Products(Device& device, FewRows few) : state_(new State{.device = device, .few_rows = few}) {}
+Products::Products(Device& device) : state_(new State{.device = device}) {}
 
 Products::~Products() = default;
 
@@ -89,7 +92,7 @@ Weight Products::pack(const WeightSource& source) {
   const Matrix& m = *s.matrices.back();
   for (const Segment& segment : m.segments) {
     s.weight_bytes += m.segment_bytes(segment);
-    if (s.in_integers(segment)) s.digit_strides.push_back(m.stride);
+    if (in_integers(segment)) s.digit_strides.push_back(m.stride);
   }
   std::sort(s.digit_strides.begin(), s.digit_strides.end());
   s.digit_strides.erase(std::unique(s.digit_strides.begin(), s.digit_strides.end()), s.digit_strides.end());
@@ -103,12 +106,15 @@ void Products::weights_done() {
 Sizes Products::State::sizes_for(int64_t rows) const {
   Sizes out;
   if (rows > kMatvecRows) out.library = CublasLt::kWorkspaceBytes;
-  if (!digit_strides.empty())
-    out.digits = align_up(std::min(rows, kMatvecRows) * digit_bytes(digit_strides.back()), 256);
+  if (!digit_strides.empty()) {
+    const int64_t most = digit_bytes(digit_strides.back());
+    out.digits = align_up(std::min(rows, kMatvecRows) * most, 256);
+    out.own_digits = align_up(std::min(rows, kIntegerRows) * most, 256);
+  }
   for (const auto& m : matrices) {
     out.x = std::max(out.x, align_up(rows * m->stride * 2, 256));
     for (const Segment& s : m->segments)
-      if (rows > kMatvecRows && (s.dtype == DType::kQuant || s.dtype == DType::kF16))
+      if ((in_integers(s) && rows > kIntegerRows) || (s.dtype == DType::kF16 && rows > kMatvecRows))
         out.opened = std::max(out.opened, std::min(s.tiles() * kTileRows * m->stride * 2, kSlabBytes));
     if (!m->two_parts) continue;
     const int64_t few = std::min(rows, kMatvecRows) * m->rows * 4;
@@ -150,18 +156,18 @@ const void* Products::State::bf16_rows(Tensor x_rows, int64_t stride) {
   return x;
 }
 
-// Of up to kMatvecRows rows.
+// Of up to kIntegerRows rows.
 const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
-  for (int64_t i = 0; i < 2; ++i) {
+  for (int64_t i = 0; i < Sizes::kProducers; ++i) {
     const Tensor& t = made[i];
     if (x_rows.data != t.data || x_rows.rows > t.rows || x_rows.cols != t.cols || x_rows.dtype != t.dtype)
       continue;
     last = i;
     return digits + i * sizes.digits;
   }
-  TS_CHECK(x_rows.rows * digit_bytes(stride) <= sizes.digits, "{} rows, reserved for {}", x_rows.rows,
+  TS_CHECK(x_rows.rows * digit_bytes(stride) <= sizes.own_digits, "{} rows, reserved for {}", x_rows.rows,
            max_rows);
-  uint8_t* own = digits + (Sizes::kDigitBuffers - 1) * sizes.digits;
+  uint8_t* own = digits + Sizes::kProducers * sizes.digits;
   quantise_rows(device, x_rows, stride, own);
   return own;
 }
@@ -193,18 +199,21 @@ void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, Matv
   args.tile_bytes =
       s.dtype == DType::kBF16 ? kTileRows * m.stride * 2 : m.stride / kChunkCols * s.form.chunk_bytes();
   if (s.dtype == DType::kBF16) return matvec_bf16(device, device.shared_limit(), gated, args);
-  if (in_integers(s)) {
-    const bool known = matvec_int_q4(device, device.shared_limit(), s.form, gated, args) ||
-                       matvec_int_q8(device, device.shared_limit(), s.form, gated, args) ||
-                       matvec_int_q56(device, device.shared_limit(), s.form, gated, args);
-    TS_CHECK(known, "no integer kernel for {} bits in groups of {}", s.form.bits, s.form.group);
-    return;
-  }
-  args.factor = -128.0F - static_cast<float>(s.zero);
-  const bool known = matvec_q4(device, device.shared_limit(), s.form, gated, args) ||
-                     matvec_q8(device, device.shared_limit(), s.form, gated, args) ||
-                     matvec_q56(device, device.shared_limit(), s.form, gated, args);
+  const bool known = matvec_int_q4(device, device.shared_limit(), s.form, gated, args) ||
+                     matvec_int_q8(device, device.shared_limit(), s.form, gated, args) ||
+                     matvec_int_q56(device, device.shared_limit(), s.form, gated, args);
   TS_CHECK(known, "no kernel for {} bits in groups of {}", s.form.bits, s.form.group);
+}
+
+// The same of up to kIntegerRows rows; y_digits for one eight only.
+void Products::State::integer_rows(const Matrix& m, const Segment& s, bool gated, const MatvecArgs& args) {
+  for (int first = 0; first < args.rows; first += static_cast<int>(kMatvecRows)) {
+    MatvecArgs some = args;
+    some.rows = std::min(static_cast<int>(kMatvecRows), args.rows - first);
+    some.x = static_cast<const uint8_t*>(args.x) + first * digit_bytes(m.stride);
+    some.y = static_cast<uint8_t*>(args.y) + first * args.y_stride * (args.y_f32 ? 4 : 2);
+    matvec(m, s, gated, some);
+  }
 }
 
 void Products::State::multiply(const void* w, int64_t outputs, int64_t stride, const void* x_rows,
@@ -250,32 +259,37 @@ void Products::State::linear(Tensor y, Tensor x_rows, const Matrix& m, float cap
     return s.dtype == DType::kF32 ||
            (few && (s.dtype == DType::kF16 || (s.dtype == DType::kBF16 && x_rows.dtype == DType::kF32)));
   };
-  const bool none_exact = std::none_of(m.segments.begin(), m.segments.end(), exact);
-  const auto integers = [&](const Segment& s) { return few && in_integers(s); };
+  const auto integers = [&](const Segment& s) { return x_rows.rows <= kIntegerRows && in_integers(s); };
   const auto rounded = [&](const Segment& s) { return !exact(s) && !integers(s); };
+  // By kernels that cap what they store, unless others have parts of y.
+  const auto streamed = [&](const Segment& s) { return integers(s) || (few && !exact(s)); };
   const auto any = [&](const auto& which) {
     return std::any_of(m.segments.begin(), m.segments.end(), which);
   };
+  const bool capped = std::all_of(m.segments.begin(), m.segments.end(), streamed);
   const void* xb = any(rounded) ? bf16_rows(x_rows, m.stride) : nullptr;
   const void* xd = any(integers) ? digit_rows(x_rows, m.stride) : nullptr;
   for (const Segment& s : m.segments) {
     float* to = y.f32() + s.first_row;
+    MatvecArgs args{.rows = static_cast<int>(x_rows.rows),
+                    .y = to,
+                    .y_stride = y.cols,
+                    .outputs = s.rows,
+                    .cap = capped ? cap : 0,
+                    .y_f32 = true};
     if (exact(s)) {
       plain_linear(device, s, m.stride, x_rows, to, y.cols);
+    } else if (integers(s)) {
+      args.x = xd;
+      integer_rows(m, s, false, args);
     } else if (few) {
-      matvec(m, s, false,
-             {.x = integers(s) ? xd : xb,
-              .rows = static_cast<int>(x_rows.rows),
-              .y = to,
-              .y_stride = y.cols,
-              .outputs = s.rows,
-              .cap = none_exact ? cap : 0,
-              .y_f32 = true});
+      args.x = xb;
+      matvec(m, s, false, args);
     } else {
       many_rows(m, s, xb, x_rows.rows, to, y.cols, true);
     }
   }
-  if (cap > 0 && !(few && none_exact)) soft_cap(device, y, cap);
+  if (cap > 0 && !capped) soft_cap(device, y, cap);
 }
 
 void Products::linear(Tensor y, Tensor x, Weight w) {
@@ -296,22 +310,26 @@ void Products::gated_linear(Tensor y, Tensor x, Weight w_gate_up) {
   if (x.rows == 0) return;
   TS_CHECK(x.rows <= s.max_rows, "{} rows, reserved for {}", x.rows, s.max_rows);
   const bool few = x.rows <= kMatvecRows, fused = can_fuse_gate(m);
-  if (few && fused && (x.dtype == DType::kBF16 || s.in_integers(m.segments[0]))) {
-    MatvecArgs args{.rows = static_cast<int>(x.rows),
-                    .y = y.data,
-                    .y_stride = y.cols,
-                    .outputs = y.cols,
-                    .y_f32 = y.dtype == DType::kF32};
-    if (s.in_integers(m.segments[0])) {
-      args.x = s.digit_rows(x, m.stride);
-      s.forget(y.data);
-      if (y.cols == n && fits_digits(n, s.device.multiprocessors())) args.y_digits = s.digits_for(y);
-      if (args.y_digits != nullptr) args.unit_group = kDigitUnits;
-    } else {
-      args.x = s.bf16_rows(x, m.stride);
+  MatvecArgs args{.rows = static_cast<int>(x.rows),
+                  .y = y.data,
+                  .y_stride = y.cols,
+                  .outputs = y.cols,
+                  .y_f32 = y.dtype == DType::kF32};
+  if (fused && x.rows <= kIntegerRows && in_integers(m.segments[0])) {
+    args.x = s.digit_rows(x, m.stride);
+    s.forget(y.data);
+    // Grouped with digits and without: which warps share a unit, and with it the bits, must not depend on
+    // the number of rows.
+    if (y.cols == n && fits_digits(n, s.device.multiprocessors())) {
+      args.unit_group = kDigitUnits;
+      args.y_digits = s.digits_for(y);
     }
-    s.matvec(m, m.segments[0], true, args);
-    return;
+    return s.integer_rows(m, m.segments[0], true, args);
+  }
+  if (fused && few && x.dtype == DType::kBF16) {
+    args.x = s.bf16_rows(x, m.stride);
+    s.forget(y.data);
+    return s.matvec(m, m.segments[0], true, args);
   }
   s.forget(y.data);
   Tensor gate_up{.data = s.gate_up, .rows = x.rows, .cols = m.rows, .dtype = DType::kF32};

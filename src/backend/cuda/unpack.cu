@@ -20,7 +20,7 @@ template <class F>
 __device__ __forceinline__ void open_values(const uint8_t* chunk, int part, int lane, uint32_t zero_pair,
                                             const Supers& supers, float (&v)[2][2][8]) {
   uint32_t a[2][2][4];
-  open_codes<F, true>(chunk, part, lane, zero_pair, a);
+  open_codes<F>(chunk, part, lane, zero_pair, a);
   float scale[F::groups][2], min[F::groups][2];
   open_groups<F>(chunk, part, lane / 4, supers, scale, min);
 #pragma unroll
