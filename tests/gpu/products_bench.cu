@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "backend/cuda/cublas_lt.h"
+#include "backend/cuda/digits.cuh"
+#include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/products.h"
 
@@ -44,6 +46,9 @@ const Shape kShapes[] = {
     {"head", 262144, 3840, false, 1},
 };
 
+// Once each, and by eights where weights are quantised.
+constexpr int64_t kRows[] = {1, 4, 8, 16, 32};
+
 double g_read = 0;  // GB/s
 
 __global__ void read_all(const uint4* from, int64_t count, uint32_t* sink) {
@@ -61,12 +66,20 @@ __global__ void read_all(const uint4* from, int64_t count, uint32_t* sink) {
   if (sum == 0x12345) *sink = sum;
 }
 
-// Stands for a norm between two products.
-__global__ void small_step(const float* y, __nv_bfloat16* x, int64_t cols) {
+// Stands for a norm between two products: one block a row, one warp 128 columns; digits: of x, or null.
+__global__ void small_step(const float* y, __nv_bfloat16* x, int cols, uint8_t* digits) {
   depend_release();
   depend_wait();
-  for (int64_t i = threadIdx.x; i < cols; i += blockDim.x)
-    x[blockIdx.x * cols + i] = __float2bfloat16(tanhf(y[blockIdx.x * cols + i]));
+  const int lane = threadIdx.x % 32;
+  for (int block = threadIdx.x / 32; block < cols / kDigitCols; block += blockDim.x / 32) {
+    const int64_t at = int64_t{blockIdx.x} * cols + block * kDigitCols + lane * 4;
+    const float4 v = *reinterpret_cast<const float4*>(y + at);
+    const float out[4] = {tanhf(v.x), tanhf(v.y), tanhf(v.z), tanhf(v.w)};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) x[at + i] = __float2bfloat16(out[i]);
+    if (digits != nullptr)
+      put_digits_as<__nv_bfloat16>(record_of(digits, blockIdx.x, cols, block), block % 2, out, lane);
+  }
 }
 
 class Bench {
@@ -131,16 +144,18 @@ class Bench {
     return products.pack(source);
   }
 
-  // Microseconds of one product: all of `weights` in a graph, replayed.
+  // Microseconds of one product: all of `weights` in a graph, replayed. x has its digits already, as in a
+  // model.
   double product_us(Products& products, const std::vector<Weight>& weights, bool gated, int64_t rows) {
     const Weight& w = weights[0];
     const Tensor x{x_.get(), rows, w.cols, DType::kBF16};
     const Tensor y{y_.get(), rows, gated ? w.rows / 2 : w.rows, gated ? DType::kBF16 : DType::kF32};
+    if (uint8_t* digits = products.digits_for(x)) quantise_rows(device, x, w.cols, digits);
     const auto round = [&] {
       for (const Weight& each : weights)
         gated ? products.gated_linear(y, x, each) : products.linear(y, x, each);
     };
-    return seconds(rows > 8 ? 3 : 10, round, true) * 1e6 / static_cast<double>(weights.size());
+    return seconds(rows > 32 ? 3 : 10, round, true) * 1e6 / static_cast<double>(weights.size());
   }
 
   void shapes(const Format& f, const std::vector<Shape>& wanted, bool many) {
@@ -153,9 +168,9 @@ class Bench {
       for (size_t i = 0; i < copies; ++i) weights.push_back(pack(products, f, s.n, s.k, s.gated));
       products.weights_done();
       const bool large = many && s.n < 100000;
-      products.reserve(large ? 2048 : 8);
+      products.reserve(large ? 2048 : 32);
       printf("%-5s %-8s %6.1f MB |", f.name, s.name, bytes / 1e6);
-      for (const int64_t rows : {1, 4, 8}) {
+      for (const int64_t rows : kRows) {
         const double us = product_us(products, weights, s.gated, rows);
         if (rows == 1) token_us += us * s.per_token, bytes_all += bytes * s.per_token;
         printf(" %lld row: %7.2f us %5.0f GB/s %5.1f %% |", static_cast<long long>(rows), us,
@@ -188,13 +203,14 @@ class Bench {
         bytes += static_cast<double>(w.rows * w.cols) * f.bits / 8;
     }
     products.weights_done();
-    products.reserve(8);
-    for (const int64_t rows : {1, 4, 8}) {
-      const auto small = [&](int64_t cols) {
-        launch(device, small_step, dim3(static_cast<unsigned>(rows)), dim3(512), 0,
-               static_cast<const float*>(y_.get()), static_cast<__nv_bfloat16*>(x_.get()), cols);
-      };
+    products.reserve(32);
+    for (const int64_t rows : kRows) {
       const auto x = [&](int64_t cols) { return Tensor{x_.get(), rows, cols, DType::kBF16}; };
+      const auto small = [&](int64_t cols) {
+        launch(device, small_step, dim3(static_cast<unsigned>(rows)), dim3(1024), 0,
+               static_cast<const float*>(y_.get()), static_cast<__nv_bfloat16*>(x_.get()),
+               static_cast<int>(cols), products.digits_for(x(cols)));
+      };
       const auto y = [&](int64_t cols) { return Tensor{y_.get(), rows, cols, DType::kF32}; };
       const double us =
           seconds(
@@ -289,8 +305,8 @@ class Bench {
 }  // namespace
 }  // namespace tessera::cuda
 
-// products_bench [few] [layers] [FORMAT…] [SHAPE…]: everything without names; few: up to 8 rows only; layers:
-// whole layers only; a shape: none of them.
+// products_bench [few] [layers] [FORMAT…] [SHAPE…]: everything without names; few: no products of 2,048 rows;
+// layers: whole layers only; a shape: none of them.
 int main(int argc, char** argv) {
   using namespace tessera::cuda;
   const std::vector<std::string> names(argv + 1, argv + argc);

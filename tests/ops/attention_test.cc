@@ -1,7 +1,9 @@
 // rope_store and attend together against ref: steps of growing context, two sequences, ring and pages, vision
 // spans, narrow caches.
 #include <cstring>
+#include <optional>
 
+#include "support/quant_matrix.h"
 #include "support/tested_backends.h"
 
 namespace tessera::test {
@@ -115,6 +117,34 @@ class OpsAttention : public OpsTest {
   void check(const Geometry& g, KvType type, int64_t context, int64_t step, uint32_t s);
 };
 
+// A card's attention makes the digits that a quantised product of its few rows reads: the product must be
+// that of rows that come from elsewhere.
+class OwnDigits {
+ public:
+  OwnDigits(Backend& be, int64_t cols, int64_t rows, uint32_t seed, bool wanted) : be_(be) {
+    if (!wanted || cols % kSuperBlock != 0 || rows > 8) return;
+    const QuantMatrix w(forms()[1].layout, 16, cols, seed);
+    weight_ = be.pack({.cols = cols, .parts = {w.part()}});
+    be.reserve(8);
+    own_.emplace(be, nan(rows)), other_.emplace(be, nan(rows));
+  }
+  // Right after y was made.
+  void expect_same(const Placed& y, const std::string& what) {
+    if (!weight_) return;
+    be_.linear(*own_, y, weight_);
+    be_.linear(*other_, Placed(be_, y.values(), y.tensor.dtype), weight_);
+    EXPECT_EQ(own_->values().v, other_->values().v) << what << ": a product of the same rows";
+  }
+
+ private:
+  static Values nan(int64_t rows) {
+    return {std::vector<float>(static_cast<size_t>(rows * 16), NAN), rows, 16};
+  }
+  Backend& be_;
+  Weight weight_;
+  std::optional<Placed> own_, other_;
+};
+
 void OpsAttention::check(const Geometry& g, KvType type, int64_t context, int64_t step, uint32_t s) {
   seed(s);
   const HeadShape shape{g.q_heads, g.kv_heads, g.head_dim, g.v_is_k, g.window, 1e-6F};
@@ -157,10 +187,12 @@ void OpsAttention::check(const Geometry& g, KvType type, int64_t context, int64_
       widen(*be_, be_kv, ref_kv, on_card());
       if (HasFatalFailure()) return;
     }
+    OwnDigits own(*be_, g.q_heads * g.head_dim, rows, s, begin == 0 || begin + n == context);
     const Values q = queries[1].values();
     expect_close(q, queries[0].values(), rounded(1e-5), what + " (q)");
     ref_->attend(out[0], Placed(*ref_, q), shape, ref_kv.layer, plan);
     be_->attend(out[1], queries[1], shape, be_kv.layer, plan);
+    own.expect_same(out[1], what);
     expect_close(out[1].values(), out[0].values(), limit(), what);
   }
 }
@@ -191,6 +223,9 @@ TEST_P(OpsAttention, PublishedHeads) {
   uint32_t s = 900;
   for (const Geometry g : {Geometry{4, 2, 256, 300, false}, {16, 1, 512, 0, true}, {8, 2, 512, 64, false}})
     for (const int64_t step : {8, 129, 513}) check(g, plain_kv(), 650, step, s++);
+  // Few rows behind several ranges of keys.
+  for (const Geometry g : {Geometry{4, 2, 256, 0, false}, {16, 1, 512, 0, true}})
+    check(g, plain_kv(), 130, 3, s++);
 }
 // The same kernels in little time: for tools that slow them down a thousand times.
 TEST_P(OpsAttention, ShortContexts) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cfloat>
 
+#include "backend/cuda/digits.cuh"
 #include "backend/cuda/kv_view.cuh"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/ops.h"
@@ -45,7 +46,24 @@ struct FewArgs {
   const int32_t* sequence;
   const int32_t* span_end;
   int window, group;  // query heads of a KV head
+  uint8_t* digits;    // of y, or null
 };
+
+// Digits of what this block has stored of row r: the query heads of a KV head. After a barrier.
+template <int kHead>
+__device__ __forceinline__ void put_head_digits(const FewArgs& a, int r, int kv_head, int heads) {
+  constexpr int kBlocks = kHead / kDigitCols;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, stride = heads * kHead;
+  for (int i = warp; i < a.group * kBlocks; i += kWarps) {
+    const int block = kv_head * a.group * kBlocks + i;
+    const uint2 v =
+        __ldcg(reinterpret_cast<const uint2*>(a.y + int64_t{r} * stride + block * kDigitCols + lane * 4));
+    put_digits(record_of(a.digits, r, stride, block), block % 2,
+               {__uint_as_float(v.x << 16), __uint_as_float(v.x & 0xFFFF0000U), __uint_as_float(v.y << 16),
+                __uint_as_float(v.y & 0xFFFF0000U)},
+               lane);
+  }
+}
 
 template <int kHead, int kStages>
 __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, KvView<__nv_bfloat16> kv) {
@@ -190,6 +208,10 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     if (ranges.count > 1 && warp == 0 && lane % 4 == 0)
       a.stats[part * kHeads + g] = make_float2(top[i], total[i]);
   }
+  if (ranges.count == 1 && a.digits != nullptr) {
+    __syncthreads();
+    put_head_digits<kHead>(a, r, kv_head, heads);
+  }
   if (ranges.count == 1 || a.done == nullptr) return;
 
   __shared__ bool is_last;
@@ -222,6 +244,9 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead)[d] =
         make_uint2(pack_pair(v.x / all, v.y / all), pack_pair(v.z / all, v.w / all));
   }
+  if (a.digits == nullptr) return;
+  __syncthreads();
+  put_head_digits<kHead>(a, r, kv_head, heads);
 }
 
 // One block a (query head, row); kSlices groups of threads take the ranges in turn, 4 dimensions a thread.
@@ -271,6 +296,10 @@ __global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, i
   }
   reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + head) * kHead)[d] =
       make_uint2(pack_pair(sum.x, sum.y), pack_pair(sum.z, sum.w));
+  if (a.digits == nullptr) return;
+  const int block = head * (kHead / kDigitCols) + d / 32;
+  put_digits_as<__nv_bfloat16>(record_of(a.digits, r, int64_t{heads} * kHead, block), block % 2,
+                               {sum.x, sum.y, sum.z, sum.w}, d % 32);
 }
 
 // Enough ranges to give every multiprocessor one; a sliding layer has no more keys than its window and a
@@ -304,7 +333,7 @@ int64_t AttentionSplits::bytes(const Device& device, const HeadShape& s) {
 }
 
 void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, const KvLayer& layer,
-                const PlanView& plan, const AttentionSplits& splits, int shared_limit) {
+                const PlanView& plan, const AttentionSplits& splits, int shared_limit, uint8_t* digits) {
   require(plan.rows <= kMaxRows, "rows of decode attention");
   require(kMaxRows * s.kv_heads * static_cast<int64_t>(sizeof(int)) <= kDoneBytes, "the number of KV heads");
   auto* memory = static_cast<uint8_t*>(splits.memory);
@@ -317,7 +346,8 @@ void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, co
                         plan.sequence,
                         plan.span_end,
                         static_cast<int>(s.window),
-                        static_cast<int>(s.q_heads / s.kv_heads)};
+                        static_cast<int>(s.q_heads / s.kv_heads),
+                        digits};
   const KvView<__nv_bfloat16> kv(layer);
   const bool large = shared_limit >= kLargeShared;  // 3 tiles of 512 dimensions in flight, else one
   if (s.head_dim == 512 && large) launch_few<512, 3>(device, args, kv, s, plan.rows);

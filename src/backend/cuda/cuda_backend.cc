@@ -61,6 +61,7 @@ class CudaBackend final : public Backend {
 
   void weights_done() override { products_.weights_done(); }
   std::shared_ptr<void> allocate(int64_t bytes) override {
+    products_.forget();  // freed memory comes again
     return device_.allocate(std::max<int64_t>(bytes, 1));
   }
 
@@ -74,7 +75,7 @@ class CudaBackend final : public Backend {
   DType activation_dtype() const override { return exact_ ? DType::kF32 : DType::kBF16; }
 
   void write(void* to, const void* from, int64_t bytes) override {
-    check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, device_.stream()),
+    check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, card().stream()),
           "copying to the card");
   }
 
@@ -94,7 +95,7 @@ class CudaBackend final : public Backend {
   void copy(Tensor to, Tensor from) override {
     check(cudaMemcpyAsync(to.data, from.data,
                           static_cast<size_t>(from.rows * from.cols * dtype_bytes(from.dtype)),
-                          cudaMemcpyDeviceToDevice, device_.stream()),
+                          cudaMemcpyDeviceToDevice, card().stream()),
           "copying on the card");
   }
 
@@ -104,6 +105,7 @@ class CudaBackend final : public Backend {
     if (staged_) sync();  // an earlier plan may still be on its way
     view_ = buffers.stage(plan);
     staged_ = in_step_ = true;
+    products_.forget();  // a replay neither knows nor tells what has digits
     const auto enqueue = [&] {
       buffers.upload();
       body();
@@ -115,9 +117,11 @@ class CudaBackend final : public Backend {
         enqueue();
     } catch (...) {
       in_step_ = false;
+      products_.forget();
       throw;
     }
     in_step_ = false;
+    products_.forget();
   }
 
   void candidates(Tensor logits, std::span<const LogitEdit> edits, int64_t count,
@@ -159,29 +163,32 @@ class CudaBackend final : public Backend {
 
   void embed(Tensor y, Weight table, const StepPlan& plan, float scale) override {
     const PlanView& v = on_card(plan);
+    products_.forget();
     products_.embed(y, table, v.token, v.rows, scale);
   }
 
   void place_media(Tensor y, const StepPlan& plan) override {
     const PlanView& v = on_card(plan);
-    if (v.media_rows > 0) move_rows(device_, y, v.media_row, plan.media, nullptr, v.media_rows);
+    if (v.media_rows > 0) move_rows(card(), y, v.media_row, plan.media, nullptr, v.media_rows);
   }
 
   void rope_angles(RopeTable out, Weight frequency, const StepPlan& plan) override {
     cuda::rope_angles(device_, out, frequency, on_card(plan));
   }
 
-  void norm(Tensor y, Tensor x, Weight w, float eps) override { cuda::norm(device_, y, x, floats(w), eps); }
+  void norm(Tensor y, Tensor x, Weight w, float eps) override {
+    cuda::norm(device_, y, x, floats(w), eps, new_digits(y));
+  }
 
   void layer_norm(Tensor y, Tensor x, Weight shift, Weight w, Weight bias, float eps) override {
-    cuda::layer_norm(device_, y, x, floats(shift), floats(w), floats(bias), eps);
+    cuda::layer_norm(card(), y, x, floats(shift), floats(w), floats(bias), eps);
   }
 
   void add_positions(Tensor y, Weight table, std::span<const int32_t> xy) override {
     const auto bytes = static_cast<int64_t>(xy.size_bytes());
     const std::shared_ptr<void> on_card = device_.allocate(bytes, false);
     write(on_card.get(), xy.data(), bytes);
-    cuda::add_positions(device_, y, floats(table), static_cast<const int32_t*>(on_card.get()));
+    cuda::add_positions(card(), y, floats(table), static_cast<const int32_t*>(on_card.get()));
     sync();  // before the memory goes
   }
 
@@ -197,18 +204,20 @@ class CudaBackend final : public Backend {
 
   void rope_store(Tensor q, Tensor qkv, const HeadShape& shape, Weight q_norm, Weight k_norm, RopeTable rope,
                   const StepPlan& plan, const KvLayer& kv) override {
-    cuda::rope_store(device_, q, qkv, shape, floats(q_norm), floats(k_norm), rope, on_card(plan), kv);
+    cuda::rope_store(card(), q, qkv, shape, floats(q_norm), floats(k_norm), rope, on_card(plan), kv);
   }
 
   void attend(Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv, const StepPlan& plan) override {
     const PlanView& v = on_card(plan);
-    if (!has_tensor_attention(shape, kv.type)) return attend_any(device_, y, q, shape, kv, v);
+    if (!has_tensor_attention(shape, kv.type)) return attend_any(card(), y, q, shape, kv, v);
     if (const int64_t needed = AttentionSplits::bytes(device_, shape); needed > split_bytes_) {
       splits_.push_back(device_.allocate(needed));  // recorded steps go on using the old one
       split_bytes_ = needed;
     }
     if (v.rows <= kMatvecRows)
-      return attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, device_.shared_limit());
+      return attend_few(device_, y, q, shape, kv, v, {splits_.back().get()}, device_.shared_limit(),
+                        new_digits(y));
+    products_.forget();
     for (const RowRange& range : attention_ranges(plan.sequence)) {
       PlanView some = v;
       some.rows = range.rows;
@@ -217,23 +226,24 @@ class CudaBackend final : public Backend {
       if (range.many)
         attend_many(device_, some_y, some_q, shape, kv, some, device_.shared_limit());
       else
-        attend_few(device_, some_y, some_q, shape, kv, some, {splits_.back().get()}, device_.shared_limit());
+        attend_few(device_, some_y, some_q, shape, kv, some, {splits_.back().get()}, device_.shared_limit(),
+                   nullptr);
     }
   }
 
   void residual_norm(Tensor x, Tensor y, Weight w_post, float scale, Tensor h, Weight w_next,
                      float eps) override {
-    cuda::residual_norm(device_, x, y, floats(w_post), scale, h, floats(w_next), eps);
+    cuda::residual_norm(device_, x, y, floats(w_post), scale, h, floats(w_next), eps, new_digits(h));
   }
 
   void take_rows(Tensor y, Tensor x, const StepPlan& plan) override {
     const PlanView& v = on_card(plan);
-    move_rows(device_, y, nullptr, x, v.logit_row, v.logit_rows);
+    move_rows(card(), y, nullptr, x, v.logit_row, v.logit_rows);
   }
 
   void join(Tensor y, Tensor a, Tensor b, const StepPlan& plan) override {
     const PlanView& v = on_card(plan);
-    cuda::join(device_, y, a, b, v.logit_row, v.logit_rows);
+    cuda::join(card(), y, a, b, v.logit_row, v.logit_rows);
   }
 
   void sync() override {
@@ -248,6 +258,18 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  // For operations that store rows without digits.
+  const Device& card() {
+    products_.forget();
+    return device_;
+  }
+
+  // For those that store y with its digits.
+  uint8_t* new_digits(Tensor y) {
+    products_.forget();
+    return products_.digits_for(y);
+  }
+
   // The plan of the step at hand; a single operation outside of steps brings its own.
   const PlanView& on_card(const StepPlan& plan) {
     if (in_step_) return view_;

@@ -48,10 +48,22 @@ __device__ __forceinline__ uint32_t moved(uint32_t v, int left) {
   return left >= 0 ? v << left : v >> -left;
 }
 
+// The bits above the fourth of two blocks of 32 inputs. `plane` is any memory.
+template <int kBits>
+__device__ __forceinline__ void open_high(const uint8_t* plane, int part, int lane, uint32_t (&high)[2]) {
+  high[0] = high[1] = 0;
+  if constexpr (kBits == 5)
+    high[0] = high[1] = *reinterpret_cast<const uint32_t*>(plane + lane * 16 + part * 4);
+  if constexpr (kBits == 6) {
+    const uint2 h = *reinterpret_cast<const uint2*>(plane + part / 2 * 512 + lane * 16 + part % 2 * 8);
+    high[0] = h.x, high[1] = h.y;
+  }
+}
+
 // Codes as exact bfloat16 integers: codes under 128 are or-ed into 128.0, whose last bit is 1. What comes out
-// is less by `zero_pair`, or 128 + code without kSubtract; codes of 8 bits come out as they are. a[block of
-// 32][mma][register]. `chunk` is any memory.
-template <class F, bool kSubtract>
+// is less by `zero_pair`; codes of 8 bits come out as they are. a[block of 32][mma][register]. `chunk` is any
+// memory.
+template <class F>
 __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int lane, uint32_t zero_pair,
                                            uint32_t (&a)[2][2][4]) {
   constexpr Form f = F::form;
@@ -60,7 +72,7 @@ __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int l
 #pragma unroll
     for (int b = 0; b < 2; ++b) {
       const uint4 v = *reinterpret_cast<const uint4*>(chunk + (2 * part + b) * 512 + lane * 16);
-      const uint32_t word[2][2] = {{v.x, v.y}, {v.z, v.w}};
+      const uint32_t word[2][2] = {{v.x, v.z}, {v.y, v.w}};  // [half][quad]
 #pragma unroll
       for (int half = 0; half < 2; ++half)
 #pragma unroll
@@ -74,26 +86,22 @@ __device__ __forceinline__ void open_codes(const uint8_t* chunk, int part, int l
     }
   } else {
     const uint4 v = *reinterpret_cast<const uint4*>(chunk + part * 512 + lane * 16);
-    const uint32_t word[2][2] = {{v.x, v.y}, {v.z, v.w}};
-    uint32_t high[2] = {0, 0};
-    if constexpr (f.bits == 5)
-      high[0] = high[1] = *reinterpret_cast<const uint32_t*>(chunk + f.high_at() + lane * 16 + part * 4);
-    if constexpr (f.bits == 6) {
-      const uint2 h =
-          *reinterpret_cast<const uint2*>(chunk + f.high_at() + part / 2 * 512 + lane * 16 + part % 2 * 8);
-      high[0] = h.x, high[1] = h.y;
-    }
+    const uint32_t word[2][2] = {{v.x, v.y}, {v.z, v.w}};  // [half][quad]
+    uint32_t high[2];
+    open_high<f.bits>(chunk + f.high_at(), part, lane, high);
 #pragma unroll
     for (int b = 0; b < 2; ++b)
 #pragma unroll
       for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (int p = 0; p < 4; ++p) {
-          uint32_t code = and_or(word[b][half] >> (4 * p), 0x000F000FU, k128);
+          const int quad = p / 2, at = 2 * half + quad, byte_bit = p % 2 * 8;
+          uint32_t code = and_or(word[half][quad] >> (4 * b + byte_bit), 0x000F000FU, k128);
           if constexpr (f.bits == 5)
-            code = and_or(moved(high[b], 4 - (8 * b + 4 * half + p)), 0x00100010U, code);
-          if constexpr (f.bits == 6) code = and_or(moved(high[b], 4 - 2 * (4 * half + p)), 0x00300030U, code);
-          a[b][p / 2][p % 2 * 2 + half] = kSubtract ? subtract(code, zero_pair) : code;
+            code = and_or(moved(high[b], 4 - (4 * b + at + byte_bit)), 0x00100010U, code);
+          if constexpr (f.bits == 6)
+            code = and_or(moved(high[b], 4 - (2 * at + byte_bit)), 0x00300030U, code);
+          a[b][quad][p % 2 * 2 + half] = subtract(code, zero_pair);
         }
   }
 }
@@ -126,7 +134,7 @@ __device__ __forceinline__ void open_scales(const uint8_t* chunk, int at, int pa
   constexpr Form f = F::form;
   constexpr int bytes = F::groups * 2 * f.scale_bytes();
   uint32_t w[bytes / 4];
-  load_words<bytes / 4>(chunk + at + (part * 8 + g) * bytes, w);
+  load_words<bytes / 4>(chunk + at + (g * 4 + part) * bytes, w);
 #pragma unroll
   for (int i = 0; i < F::groups; ++i) {
     if constexpr (f.scale == QuantLayout::Scale::kF16) {
@@ -137,10 +145,12 @@ __device__ __forceinline__ void open_scales(const uint8_t* chunk, int at, int pa
     } else if constexpr (f.scale == QuantLayout::Scale::kF32) {
       s[i][0] = __uint_as_float(w[2 * i]), s[i][1] = __uint_as_float(w[2 * i + 1]);
     } else {
-      // A byte or-ed into 2^23, whose last bit is 1.
+      // A byte in the last bits of 2^23, whose last bit is 1; signed ones by their sign bit turned over.
       const uint32_t pair = w[i / 2] >> (16 * (i % 2));
-      s[i][0] = (__uint_as_float(0x4B000000U | (pair & 0xFFU)) - (8388608.0F + kOffset)) * super.x;
-      s[i][1] = (__uint_as_float(0x4B000000U | (pair >> 8 & 0xFFU)) - (8388608.0F + kOffset)) * super.y;
+      s[i][0] =
+          (__uint_as_float((0x4B000000U | kOffset) ^ (pair & 0xFFU)) - (8388608.0F + kOffset)) * super.x;
+      s[i][1] =
+          (__uint_as_float((0x4B000000U | kOffset) ^ (pair >> 8 & 0xFFU)) - (8388608.0F + kOffset)) * super.y;
     }
   }
 }
@@ -179,8 +189,9 @@ __device__ __forceinline__ void open_groups(const uint8_t* chunk, int part, int 
   }
 }
 
+// The same bits in every kernel: nothing is left to contract.
 __device__ __forceinline__ float gelu_tanh(float v) {
-  return 0.5F * v * (1.0F + tanhf(0.7978845608028654F * (v + 0.044715F * v * v * v)));
+  return 0.5F * v * (1.0F + tanhf(0.7978845608028654F * fmaf(0.044715F * v * v, v, v)));
 }
 
 }  // namespace tessera::cuda

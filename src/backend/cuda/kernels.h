@@ -6,11 +6,18 @@
 
 namespace tessera::cuda {
 
-// matvec_*.cu: `shared_limit`: bytes of shared memory that a block may have. False: no such form here.
+// matvec_bf16.cu, of bfloat16 weights and rows. `shared_limit`: bytes of shared memory that a block may have.
 void matvec_bf16(const Device& device, int shared_limit, bool gated, const MatvecArgs& a);
-bool matvec_q4(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
-bool matvec_q56(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
-bool matvec_q8(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
+
+// matvec_int_*.cu, of quantised weights and the digits of the rows. False: no such form here.
+bool matvec_int_q4(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
+bool matvec_int_q56(const Device& device, int shared_limit, const Form& form, bool gated,
+                    const MatvecArgs& a);
+bool matvec_int_q8(const Device& device, int shared_limit, const Form& form, bool gated, const MatvecArgs& a);
+
+// digits.cu
+/// Digits (digits.cuh) of x [rows, cols] f32 or bf16, padded with zeros to `stride`.
+void quantise_rows(const Device& device, Tensor x, int64_t stride, uint8_t* digits);
 
 // Rows of a quantised matrix as they come from the file, one after the other, `row_bytes` each.
 struct StagedRows {

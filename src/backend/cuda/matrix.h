@@ -2,18 +2,22 @@
 // A packed weight on the card: segments of rows, each in one format. Float formats are row-major, so that
 // cuBLASLt reads them where they are. Quantised ones are tiles of 16 rows; a tile is chunks of 256 inputs
 // (inputs padded with zeros), each with its codes in the order in which the lanes of a warp feed them to
-// mma.m16n8k16, and then its scales:
+// mma.m16n8k32 (int8) and mma.m16n8k16 (bfloat16), and then its scales:
 //
-//   codes   of 32 inputs, lane 4g + t holds 8 codes of row g and 8 of row g + 8: inputs 8t … 8t + 7 (groups
-//           of 16: 4t … 4t + 3 and 16 + 4t … 16 + 4t + 3). Codes 2p and 2p + 1 become the halves of one
-//           register.
-//     4 bits  [4 × 64 inputs][lane][2 × 32 inputs][row g, row g + 8] words: code 2p at bit 4p, 2p + 1 at 16 +
-//     4p 5 bits  that, and the fifth bits: [lane][4 × 64 inputs] words, bit 8 * (block of 32) + 4 * (row
-//     half) + p 6 bits  that, and two bits: [2 × 128 inputs][lane][4 × 32 inputs] words, bit 2 * (4 * (row
-//     half) + p) 8 bits  [8 × 32 inputs][lane][row g, row g + 8][2] words: codes e, e + 2, e + 1, e + 3,
-//     two's complement
-//   scales  [4 × 64 inputs][g][groups][row g, row g + 8] in the file's format (kSuper: sub-scale + 128, a
-//   byte) mins    the same supers  kSuper: [g][row g, row g + 8] float16, and with mins the same again
+//   codes   of 32 inputs, lane 4g + t holds 8 codes of row g and 8 of row g + 8: quad 0 is inputs 4t to
+//           4t + 3, quad 1 those 16 further. A quad's bytes are its inputs 0, 2, 1, 3, so that shifts and
+//           masks find a pair of neighbours in the halves of a word as well as four codes in its bytes.
+//
+//     4 bits  [4 × 64 inputs][lane][row g, row g + 8][quad] words, low halves of bytes: the first 32
+//     5 bits  that, and the fifth bits: [lane][4 × 64 inputs] words, in each byte
+//             bit 4 * (block of 32) + 2 * (row half) + quad
+//     6 bits  that, and two bits: [2 × 128 inputs][lane][4 × 32 inputs] words, in each byte
+//             bits 2 * (2 * (row half) + quad)
+//     8 bits  [8 × 32 inputs][lane][quad][row g, row g + 8] words, two's complement
+//
+//   scales  [g][groups of the chunk][row g, row g + 8] in the file's format (kSuper: a byte)
+//   mins    the same
+//   supers  kSuper: [g][row g, row g + 8] float16, and with mins the same again
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
@@ -26,6 +30,11 @@
 namespace tessera::cuda {
 
 inline constexpr int kTileRows = 16, kChunkCols = 256;
+
+/// Which of a quad's four inputs byte 0 … 3 of a word holds, of codes and of the digits of x alike.
+constexpr int input_of_byte(int byte) {
+  return byte == 1 ? 2 : byte == 2 ? 1 : byte;
+}
 
 /// A form that kernels compute on. With `has_min` 8-bit codes are 128 less than the file's.
 struct Form {
@@ -87,17 +96,19 @@ struct Matrix {
 struct MatvecArgs {
   const uint8_t* weights = nullptr;
   int64_t tile_bytes = 0, stride = 0;  // stride: inputs with padding
-  const void* x = nullptr;             // bf16 [rows, stride]
+  const void* x = nullptr;             // bf16 [rows, stride]; of quantised weights: digits (digits.h)
   int rows = 0;                        // 1 … 8
-  void* y = nullptr;                   // [rows, y_stride] f32; gated: bf16, or f32 when y_f32
+  void* y = nullptr;                   // [rows, y_stride] f32 (y_f32); gated: bf16, or f32 when y_f32
   int64_t y_stride = 0;
   int64_t outputs = 0;  // columns of y to write
   int tiles = 0;        // of the segment
   int units = 0;        // of one or two tiles; gated: of a gate and an up tile
   int up_tiles = 0;     // gated: from a gate tile to its up tile
-  float factor = 0;     // of the sums of x: -(128 + zero)
   float cap = 0;
   bool y_f32 = false;
+  // Quantised weights, gated:
+  uint8_t* y_digits = nullptr;  // of y as well; each block has 128 outputs
+  int unit_group = 1;           // neighbouring units of one block
 };
 
 }  // namespace tessera::cuda

@@ -27,13 +27,14 @@ struct PlanView {
   int64_t rows = 0, media_rows = 0, logit_rows = 0;
 };
 
-// rows.cu. Row widths: up to 4,096, or 16,384 and divisible by 4.
+// rows.cu. Row widths: up to 4,096, or 16,384 and divisible by 4. `digits`: of what is stored (digits.h), or
+// null; rows are then multiples of 256 wide.
 inline constexpr int64_t kMaxCols = 16384;
-void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps);
+void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, uint8_t* digits);
 void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w,
                 const float* bias, float eps);
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
-                   const float* w_next, float eps);
+                   const float* w_next, float eps, uint8_t* digits);
 void add_positions(const Device& device, Tensor y, const float* table, const int32_t* xy);
 /// y[to[i]] = x[from[i]] for i below `count`; null: i itself. Same format and width.
 void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from,
@@ -73,9 +74,10 @@ bool has_tensor_attention(const HeadShape& shape, KvType type);
 /// With this much shared memory for a block (Hopper has it) tiles are larger.
 inline constexpr int kLargeShared = 220 * 1024;
 /// Up to 8 rows: keys are split over the card. Lengths are read from the plan on the card, so that a recorded
-/// launch serves every length; a row's bits depend on its own position only.
+/// launch serves every length; a row's bits depend on its own position only. `digits`: of y (digits.h), or
+/// null.
 void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
-                const PlanView& plan, const AttentionSplits& splits, int shared_limit);
+                const PlanView& plan, const AttentionSplits& splits, int shared_limit, uint8_t* digits);
 void attend_many(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
                  const PlanView& plan, int shared_limit);
 

@@ -53,6 +53,7 @@ Form form_of(const QuantLayout& layout) {
     if ((f.bits != layout.bits || layout.table) && !opened) return;
     if (f.scale != layout.scale || f.has_min != layout.has_min || layout.group % f.group != 0) return;
     if (f.bits == 8 && !f.has_min && !layout.table && layout.zero != 128) return;
+    if (f.bits < 8 && !f.has_min && layout.zero != 1 << (f.bits - 1)) return;
     if (f.has_min && layout.zero != 0) return;
     if (best == kAnyForm || f.group > best.group) best = f;
   };

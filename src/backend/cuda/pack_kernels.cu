@@ -24,40 +24,41 @@ struct Packer {
     if (form.bits < 8) return c;
     return static_cast<uint8_t>(from.layout.table ? iq4_values[c] : static_cast<int>(c) - 128);
   }
-  // Code e of lane 4g + t in a block of 32.
-  __device__ uint32_t code(int block, int lane, int half, int e) const {
-    const int t = lane % 4;
-    const int k = form.group == 16 ? (e < 4 ? 4 * t + e : 12 + 4 * t + e) : 8 * t + e;
-    return code(lane / 4 + 8 * half, 32 * block + k);
+  // Code of byte `byte` in the word of lane 4g + t, a row half and 16 inputs of a block of 32.
+  __device__ uint32_t code(int block, int lane, int half, int quad, int byte) const {
+    return code(lane / 4 + 8 * half, 32 * block + 16 * quad + 4 * (lane % 4) + input_of_byte(byte));
   }
 
   __device__ uint32_t low_word(int i) const {  // of the plane of 4-bit codes
-    const int part = i / 128, lane = i % 128 / 4, block = 2 * part + i % 4 / 2, half = i % 2;
+    const int part = i / 128, lane = i % 128 / 4, half = i % 4 / 2, quad = i % 2;
     uint32_t w = 0;
-    for (int e = 0; e < 8; ++e) w |= (code(block, lane, half, e) & 15U) << (e / 2 * 4 + e % 2 * 16);
+    for (int byte = 0; byte < 4; ++byte)
+      w |= ((code(2 * part, lane, half, quad, byte) & 15U) |
+            (code(2 * part + 1, lane, half, quad, byte) & 15U) << 4)
+           << (8 * byte);
     return w;
   }
   __device__ uint32_t fifth_bits(int i) const {
     const int lane = i / 4, part = i % 4;
     uint32_t w = 0;
-    for (int b = 0; b < 2; ++b)
-      for (int half = 0; half < 2; ++half)
-        for (int e = 0; e < 8; ++e)
-          w |= (code(2 * part + b, lane, half, e) >> 4 & 1U) << (8 * b + 4 * half + e / 2 + e % 2 * 16);
+    for (int at = 0; at < 8; ++at)
+      for (int byte = 0; byte < 4; ++byte)
+        w |= (code(2 * part + at / 4, lane, at / 2 % 2, at % 2, byte) >> 4 & 1U) << (8 * byte + at);
     return w;
   }
   __device__ uint32_t two_bits(int i) const {
     const int block = i / 128 * 4 + i % 4, lane = i % 128 / 4;
     uint32_t w = 0;
-    for (int half = 0; half < 2; ++half)
-      for (int e = 0; e < 8; ++e)
-        w |= (code(block, lane, half, e) >> 4 & 3U) << (2 * (4 * half + e / 2) + e % 2 * 16);
+    for (int at = 0; at < 4; ++at)
+      for (int byte = 0; byte < 4; ++byte)
+        w |= (code(block, lane, at / 2, at % 2, byte) >> 4 & 3U) << (8 * byte + 2 * at);
     return w;
   }
   __device__ uint32_t bytes_word(int i) const {
-    const int block = i / 128, lane = i % 128 / 4, half = i % 4 / 2, first = i % 2 * 4;
-    return code(block, lane, half, first) | code(block, lane, half, first + 1) << 16 |
-           code(block, lane, half, first + 2) << 8 | code(block, lane, half, first + 3) << 24;
+    uint32_t w = 0;
+    for (int byte = 0; byte < 4; ++byte)
+      w |= code(i / 128, i % 128 / 4, i % 2, i % 4 / 2, byte) << (8 * byte);
+    return w;
   }
 
   // Scale or min of the group of input k as float32.
@@ -76,8 +77,8 @@ struct Packer {
   }
 
   __device__ void write_scale(uint8_t* chunk, int i, bool min) const {
-    const int groups = 64 / form.group, row_at = i / (2 * groups) % 8 + 8 * (i % 2);
-    const int64_t k = k0 + i / (16 * groups) * 64 + i / 2 % groups * form.group;
+    const int groups = kChunkCols / form.group, row_at = i / (2 * groups) + 8 * (i % 2);
+    const int64_t k = k0 + i / 2 % groups * form.group;
     uint8_t* to = chunk + (min ? form.mins_at() : form.scales_at()) + i * form.scale_bytes();
     const bool inside = k < from.cols;
     if (form.scale == QuantLayout::Scale::kF32) {  // kAnyForm: value = scale * (code + 128) + min
@@ -93,7 +94,7 @@ struct Packer {
     const uint8_t* base = row(row_at) + (min ? from.mins_at : from.scales_at);
     const int64_t group = k / from.layout.group;
     if (form.super())
-      *to = static_cast<uint8_t>((inside ? base[group] : 0) ^ (min ? 0 : 128));
+      *to = inside ? base[group] : 0;
     else
       *reinterpret_cast<uint16_t*>(to) = inside ? reinterpret_cast<const uint16_t*>(base)[group] : 0;
   }

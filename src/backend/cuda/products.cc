@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/cuda/cublas_lt.h"
+#include "backend/cuda/digits.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/pack.h"
 #include "base/error.h"
@@ -16,8 +17,13 @@ namespace {
 // slabs that stay in the second-level cache (30 MB) would be products too narrow to fill the card.
 constexpr int64_t kSlabBytes = int64_t{256} << 20;
 
+// Up to kIntegerRows rows of it are products in integers.
+bool in_integers(const Segment& s) {
+  return s.dtype == DType::kQuant;
+}
+
 bool has_matvec(const Segment& s) {
-  return s.dtype == DType::kBF16 || s.dtype == DType::kQuant;
+  return s.dtype == DType::kBF16 || in_integers(s);
 }
 
 // Gate and up in one format, so that one kernel can do both.
@@ -25,10 +31,22 @@ bool can_fuse_gate(const Matrix& m) {
   return m.segments.size() == 1 && has_matvec(m.segments[0]) && m.rows % (2 * kTileRows) == 0;
 }
 
-struct Sizes {
-  int64_t library = 0, opened = 0, gate_up = 0, x = 0;
+// A gated product writes the digits of y where each block can have all of 128 outputs and few multiprocessors
+// stay idle for it.
+constexpr int64_t kDigitUnits = kDigitCols / kTileRows;
 
-  int64_t all() const { return library + opened + gate_up + x; }
+bool fits_digits(int64_t outputs, int multiprocessors) {
+  const int64_t blocks = outputs / kDigitCols;
+  return outputs % kDigitCols == 0 && blocks <= multiprocessors && 5 * blocks >= 4 * multiprocessors;
+}
+
+struct Sizes {
+  // digits: kMatvecRows rows of a producer; own_digits: kIntegerRows that products make
+  int64_t library = 0, opened = 0, gate_up = 0, x = 0, digits = 0, own_digits = 0;
+
+  int64_t all() const { return library + opened + gate_up + x + kProducers * digits + own_digits; }
+  // In turn: a gated product reads the digits of one and writes the other's.
+  static constexpr int64_t kProducers = 2;
 };
 
 }  // namespace
@@ -41,11 +59,21 @@ struct Products::State {
   std::vector<std::unique_ptr<Matrix>> matrices = {};
   std::shared_ptr<void> memory = {};
   Sizes sizes = {};
-  uint8_t *library = nullptr, *opened = nullptr, *gate_up = nullptr, *x = nullptr;
+  uint8_t *library = nullptr, *opened = nullptr, *gate_up = nullptr, *x = nullptr, *digits = nullptr;
+  std::vector<int64_t> digit_strides = {};  // of matrices with integer products
+  Tensor made[Sizes::kProducers] = {};      // whose digits the producers' buffers hold; no data: nobody's
+  int64_t last = 0;                         // of them, written or read
 
   Sizes sizes_for(int64_t rows) const;
   const void* bf16_rows(Tensor x_rows, int64_t stride);
+  const void* digit_rows(Tensor x_rows, int64_t stride);
+  uint8_t* digits_for(Tensor x_rows);
+  void forget(const void* rows) {
+    for (Tensor& t : made)
+      if (t.data == rows) t = {};
+  }
   void matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args);
+  void integer_rows(const Matrix& m, const Segment& s, bool gated, const MatvecArgs& args);
   void multiply(const void* w, int64_t outputs, int64_t stride, const void* x_rows, int64_t rows, void* y,
                 int64_t y_stride, bool y_f32);
   void many_rows(const Matrix& m, const Segment& s, const void* x_rows, int64_t rows, void* y,
@@ -62,7 +90,12 @@ Weight Products::pack(const WeightSource& source) {
   if (!s.uploader) s.uploader = std::make_unique<Uploader>(s.device);
   s.matrices.push_back(s.uploader->pack(source));
   const Matrix& m = *s.matrices.back();
-  for (const Segment& segment : m.segments) s.weight_bytes += m.segment_bytes(segment);
+  for (const Segment& segment : m.segments) {
+    s.weight_bytes += m.segment_bytes(segment);
+    if (in_integers(segment)) s.digit_strides.push_back(m.stride);
+  }
+  std::sort(s.digit_strides.begin(), s.digit_strides.end());
+  s.digit_strides.erase(std::unique(s.digit_strides.begin(), s.digit_strides.end()), s.digit_strides.end());
   return {.data = &m, .rows = m.rows, .cols = m.cols, .dtype = m.segments.front().dtype};
 }
 
@@ -73,10 +106,15 @@ void Products::weights_done() {
 Sizes Products::State::sizes_for(int64_t rows) const {
   Sizes out;
   if (rows > kMatvecRows) out.library = CublasLt::kWorkspaceBytes;
+  if (!digit_strides.empty()) {
+    const int64_t most = digit_bytes(digit_strides.back());
+    out.digits = align_up(std::min(rows, kMatvecRows) * most, 256);
+    out.own_digits = align_up(std::min(rows, kIntegerRows) * most, 256);
+  }
   for (const auto& m : matrices) {
     out.x = std::max(out.x, align_up(rows * m->stride * 2, 256));
     for (const Segment& s : m->segments)
-      if (rows > kMatvecRows && (s.dtype == DType::kQuant || s.dtype == DType::kF16))
+      if ((in_integers(s) && rows > kIntegerRows) || (s.dtype == DType::kF16 && rows > kMatvecRows))
         out.opened = std::max(out.opened, std::min(s.tiles() * kTileRows * m->stride * 2, kSlabBytes));
     if (!m->two_parts) continue;
     const int64_t few = std::min(rows, kMatvecRows) * m->rows * 4;
@@ -94,6 +132,7 @@ void Products::reserve(int64_t max_rows) {
   State& s = *state_;
   s.device.synchronize();
   s.memory.reset();
+  forget();
   s.max_rows = 0;  // should there be no memory for it
   s.sizes = s.sizes_for(max_rows);
   // Zeroed: compute-sanitizer's initcheck does not see what cuBLASLt writes (the gate and up values of many
@@ -104,6 +143,7 @@ void Products::reserve(int64_t max_rows) {
   s.opened = s.library + s.sizes.library;
   s.gate_up = s.opened + s.sizes.opened;
   s.x = s.gate_up + s.sizes.gate_up;
+  s.digits = s.x + s.sizes.x;
 }
 
 // x as the kernels read it: bfloat16, padded, at a multiple of 16 bytes.
@@ -116,6 +156,41 @@ const void* Products::State::bf16_rows(Tensor x_rows, int64_t stride) {
   return x;
 }
 
+// Of up to kIntegerRows rows.
+const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
+  for (int64_t i = 0; i < Sizes::kProducers; ++i) {
+    const Tensor& t = made[i];
+    if (x_rows.data != t.data || x_rows.rows > t.rows || x_rows.cols != t.cols || x_rows.dtype != t.dtype)
+      continue;
+    last = i;
+    return digits + i * sizes.digits;
+  }
+  TS_CHECK(x_rows.rows * digit_bytes(stride) <= sizes.own_digits, "{} rows, reserved for {}", x_rows.rows,
+           max_rows);
+  uint8_t* own = digits + Sizes::kProducers * sizes.digits;
+  quantise_rows(device, x_rows, stride, own);
+  return own;
+}
+
+uint8_t* Products::State::digits_for(Tensor x_rows) {
+  forget(x_rows.data);
+  if (x_rows.rows > std::min(max_rows, kMatvecRows) ||
+      !std::binary_search(digit_strides.begin(), digit_strides.end(), x_rows.cols) ||
+      x_rows.rows * digit_bytes(x_rows.cols) > sizes.digits)  // packed after reserve()
+    return nullptr;
+  last = 1 - last;
+  made[last] = x_rows;
+  return digits + last * sizes.digits;
+}
+
+uint8_t* Products::digits_for(Tensor x) {
+  return state_->digits_for(x);
+}
+
+void Products::forget() {
+  for (Tensor& t : state_->made) t = {};
+}
+
 void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, MatvecArgs args) {
   args.weights = s.data;
   args.stride = m.stride;
@@ -124,11 +199,21 @@ void Products::State::matvec(const Matrix& m, const Segment& s, bool gated, Matv
   args.tile_bytes =
       s.dtype == DType::kBF16 ? kTileRows * m.stride * 2 : m.stride / kChunkCols * s.form.chunk_bytes();
   if (s.dtype == DType::kBF16) return matvec_bf16(device, device.shared_limit(), gated, args);
-  args.factor = -128.0F - static_cast<float>(s.zero);
-  const bool known = matvec_q4(device, device.shared_limit(), s.form, gated, args) ||
-                     matvec_q8(device, device.shared_limit(), s.form, gated, args) ||
-                     matvec_q56(device, device.shared_limit(), s.form, gated, args);
+  const bool known = matvec_int_q4(device, device.shared_limit(), s.form, gated, args) ||
+                     matvec_int_q8(device, device.shared_limit(), s.form, gated, args) ||
+                     matvec_int_q56(device, device.shared_limit(), s.form, gated, args);
   TS_CHECK(known, "no kernel for {} bits in groups of {}", s.form.bits, s.form.group);
+}
+
+// The same of up to kIntegerRows rows; y_digits for one eight only.
+void Products::State::integer_rows(const Matrix& m, const Segment& s, bool gated, const MatvecArgs& args) {
+  for (int first = 0; first < args.rows; first += static_cast<int>(kMatvecRows)) {
+    MatvecArgs some = args;
+    some.rows = std::min(static_cast<int>(kMatvecRows), args.rows - first);
+    some.x = static_cast<const uint8_t*>(args.x) + first * digit_bytes(m.stride);
+    some.y = static_cast<uint8_t*>(args.y) + first * args.y_stride * (args.y_f32 ? 4 : 2);
+    matvec(m, s, gated, some);
+  }
 }
 
 void Products::State::multiply(const void* w, int64_t outputs, int64_t stride, const void* x_rows,
@@ -169,31 +254,42 @@ void Products::State::linear(Tensor y, Tensor x_rows, const Matrix& m, float cap
   if (x_rows.rows == 0) return;
   TS_CHECK(x_rows.rows <= max_rows, "{} rows, reserved for {}", x_rows.rows, max_rows);
   const bool few = x_rows.rows <= kMatvecRows;
+  forget(y.data);
   const auto exact = [&](const Segment& s) {
     return s.dtype == DType::kF32 ||
            (few && (s.dtype == DType::kF16 || (s.dtype == DType::kBF16 && x_rows.dtype == DType::kF32)));
   };
-  const bool none_exact = std::none_of(m.segments.begin(), m.segments.end(), exact);
-  const bool all_exact = std::all_of(m.segments.begin(), m.segments.end(), exact);
-  const void* xb = all_exact ? nullptr : bf16_rows(x_rows, m.stride);
+  const auto integers = [&](const Segment& s) { return x_rows.rows <= kIntegerRows && in_integers(s); };
+  const auto rounded = [&](const Segment& s) { return !exact(s) && !integers(s); };
+  // By kernels that cap what they store, unless others have parts of y.
+  const auto streamed = [&](const Segment& s) { return integers(s) || (few && !exact(s)); };
+  const auto any = [&](const auto& which) {
+    return std::any_of(m.segments.begin(), m.segments.end(), which);
+  };
+  const bool capped = std::all_of(m.segments.begin(), m.segments.end(), streamed);
+  const void* xb = any(rounded) ? bf16_rows(x_rows, m.stride) : nullptr;
+  const void* xd = any(integers) ? digit_rows(x_rows, m.stride) : nullptr;
   for (const Segment& s : m.segments) {
     float* to = y.f32() + s.first_row;
+    MatvecArgs args{.rows = static_cast<int>(x_rows.rows),
+                    .y = to,
+                    .y_stride = y.cols,
+                    .outputs = s.rows,
+                    .cap = capped ? cap : 0,
+                    .y_f32 = true};
     if (exact(s)) {
       plain_linear(device, s, m.stride, x_rows, to, y.cols);
+    } else if (integers(s)) {
+      args.x = xd;
+      integer_rows(m, s, false, args);
     } else if (few) {
-      matvec(m, s, false,
-             {.x = xb,
-              .rows = static_cast<int>(x_rows.rows),
-              .y = to,
-              .y_stride = y.cols,
-              .outputs = s.rows,
-              .cap = none_exact ? cap : 0,
-              .y_f32 = true});
+      args.x = xb;
+      matvec(m, s, false, args);
     } else {
       many_rows(m, s, xb, x_rows.rows, to, y.cols, true);
     }
   }
-  if (cap > 0 && !(few && none_exact)) soft_cap(device, y, cap);
+  if (cap > 0 && !capped) soft_cap(device, y, cap);
 }
 
 void Products::linear(Tensor y, Tensor x, Weight w) {
@@ -214,16 +310,28 @@ void Products::gated_linear(Tensor y, Tensor x, Weight w_gate_up) {
   if (x.rows == 0) return;
   TS_CHECK(x.rows <= s.max_rows, "{} rows, reserved for {}", x.rows, s.max_rows);
   const bool few = x.rows <= kMatvecRows, fused = can_fuse_gate(m);
-  if (few && fused && x.dtype == DType::kBF16) {
-    s.matvec(m, m.segments[0], true,
-             {.x = s.bf16_rows(x, m.stride),
-              .rows = static_cast<int>(x.rows),
-              .y = y.data,
-              .y_stride = y.cols,
-              .outputs = y.cols,
-              .y_f32 = y.dtype == DType::kF32});
-    return;
+  MatvecArgs args{.rows = static_cast<int>(x.rows),
+                  .y = y.data,
+                  .y_stride = y.cols,
+                  .outputs = y.cols,
+                  .y_f32 = y.dtype == DType::kF32};
+  if (fused && x.rows <= kIntegerRows && in_integers(m.segments[0])) {
+    args.x = s.digit_rows(x, m.stride);
+    s.forget(y.data);
+    // Grouped with digits and without: which warps share a unit, and with it the bits, must not depend on
+    // the number of rows.
+    if (y.cols == n && fits_digits(n, s.device.multiprocessors())) {
+      args.unit_group = kDigitUnits;
+      args.y_digits = s.digits_for(y);
+    }
+    return s.integer_rows(m, m.segments[0], true, args);
   }
+  if (fused && few && x.dtype == DType::kBF16) {
+    args.x = s.bf16_rows(x, m.stride);
+    s.forget(y.data);
+    return s.matvec(m, m.segments[0], true, args);
+  }
+  s.forget(y.data);
   Tensor gate_up{.data = s.gate_up, .rows = x.rows, .cols = m.rows, .dtype = DType::kF32};
   if (few || !fused) {
     s.linear(gate_up, x, m, 0);

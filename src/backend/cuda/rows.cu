@@ -1,6 +1,7 @@
 // Norms and other work on whole rows: one block a row, the row in registers, sums in float32.
 #include <algorithm>
 
+#include "backend/cuda/digits.cuh"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/row.cuh"
@@ -14,9 +15,20 @@ constexpr int kMostThreads = 512;  // of a block whose threads hold several vect
 template <int kParts>
 constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
 
+// Digits of a row that is stored as Out; its columns c … c + 3 are this thread's. Rows with digits are
+// multiples of 256 wide, so that a warp has 128 columns or none.
+template <typename Out, int kVec>
+__device__ __forceinline__ void put_row_digits(uint8_t* digits, int cols, int c, const float (&v)[kVec]) {
+  if constexpr (kVec == 4) {
+    if (digits == nullptr) return;
+    const int block = c / kDigitCols;
+    put_digits_as<Out>(record_of(digits, blockIdx.x, cols, block), block % 2, v, threadIdx.x % 32);
+  }
+}
+
 template <int kVec, int kParts, typename Out>
 __global__ void __launch_bounds__(kBlock<kParts>)
-    norm_kernel(Out* y, const float* x, const float* w, int cols, float eps) {
+    norm_kernel(Out* y, const float* x, const float* w, int cols, float eps, uint8_t* digits) {
   __shared__ float partial[32];
   depend_release();
   depend_wait();
@@ -33,6 +45,7 @@ __global__ void __launch_bounds__(kBlock<kParts>)
     if (w != nullptr) load<kVec>(weight, w + c);
     for (int i = 0; i < kVec; ++i) out[i] = row.v[p][i] * scale * (w != nullptr ? weight[i] : 1.0F);
     store<kVec>(y + at + c, out);
+    put_row_digits<Out>(digits, cols, c, out);
   });
 }
 
@@ -73,7 +86,7 @@ __global__ void __launch_bounds__(kBlock<kParts>)
 template <int kVec, int kParts, typename Out>
 __global__ void __launch_bounds__(kBlock<kParts>)
     residual_norm_kernel(float* x, const float* y, const float* w_post, float scale, Out* h,
-                         const float* w_next, int cols, float eps) {
+                         const float* w_next, int cols, float eps, uint8_t* digits) {
   __shared__ float partial[2][32];
   Row<kVec, kParts> stream, branch, post_weight, next_weight;
   depend_release();
@@ -108,6 +121,7 @@ __global__ void __launch_bounds__(kBlock<kParts>)
     float out[kVec];
     for (int i = 0; i < kVec; ++i) out[i] = stream.v[p][i] * next * next_weight.v[p][i];
     store<kVec>(h + at + c, out);
+    put_row_digits<Out>(digits, cols, c, out);
   });
 }
 
@@ -185,10 +199,10 @@ void for_row(const Tensor& out, int64_t rows, const F& f) {
 
 }  // namespace
 
-void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps) {
+void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, uint8_t* digits) {
   for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
     launch(device, norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data),
-           x.f32(), w, static_cast<int>(x.cols), eps);
+           x.f32(), w, static_cast<int>(x.cols), eps, digits);
   });
 }
 
@@ -201,10 +215,10 @@ void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, co
 }
 
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
-                   const float* w_next, float eps) {
+                   const float* w_next, float eps, uint8_t* digits) {
   for_row(h, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
     launch(device, residual_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(),
-           w_post, scale, static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps);
+           w_post, scale, static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps, digits);
   });
 }
 

@@ -20,7 +20,7 @@ template <class F>
 __device__ __forceinline__ void open_values(const uint8_t* chunk, int part, int lane, uint32_t zero_pair,
                                             const Supers& supers, float (&v)[2][2][8]) {
   uint32_t a[2][2][4];
-  open_codes<F, true>(chunk, part, lane, zero_pair, a);
+  open_codes<F>(chunk, part, lane, zero_pair, a);
   float scale[F::groups][2], min[F::groups][2];
   open_groups<F>(chunk, part, lane / 4, supers, scale, min);
 #pragma unroll
@@ -62,12 +62,8 @@ __global__ void __launch_bounds__(256)
         const uint4 w = {bf16_pair(e[0], e[1]), bf16_pair(e[2], e[3]), bf16_pair(e[4], e[5]),
                          bf16_pair(e[6], e[7])};
         uint8_t* row = tile + ((g + 8 * half) * stride + part * 64 + b * 32) * 2;
-        if constexpr (F::form.group == 16) {
-          *reinterpret_cast<uint2*>(row + t * 8) = {w.x, w.y};
-          *reinterpret_cast<uint2*>(row + 32 + t * 8) = {w.z, w.w};
-        } else {
-          *reinterpret_cast<uint4*>(row + t * 16) = w;
-        }
+        *reinterpret_cast<uint2*>(row + t * 8) = {w.x, w.y};
+        *reinterpret_cast<uint2*>(row + 32 + t * 8) = {w.z, w.w};
       }
   }
 }
@@ -107,8 +103,7 @@ __global__ void __launch_bounds__(256) embed_quant(EmbedArgs a) {
       for (int b = 0; b < 2; ++b)
 #pragma unroll
         for (int e = 0; e < 8; ++e) {
-          const int at = F::form.group == 16 ? (e < 4 ? 4 * t + e : 12 + 4 * t + e) : 8 * t + e;
-          const int64_t k = c * kChunkCols + part * 64 + b * 32 + at;
+          const int64_t k = c * kChunkCols + part * 64 + b * 32 + e / 4 * 16 + 4 * t + e % 4;
           if (k < a.cols) y[k] = (row % kTileRows < 8 ? v[b][0][e] : v[b][1][e]) * a.scale;
         }
     }
