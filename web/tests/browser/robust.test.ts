@@ -26,6 +26,7 @@ describe('faults', () => {
 
   it('says what was lost when the server goes, notices that it is back, and continues', async () => {
     mock.options.dropAfter = 6;
+    mock.options.tokenMs = 60; // words are read before the connection goes: what is not read yet goes with it
     const page = await start();
     await say(page, 'one two three four five six seven');
     await page.getByText(/The connection was lost after \d words/).waitFor();
