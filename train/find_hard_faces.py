@@ -8,10 +8,7 @@ Each line of the file: share of characters read wrongly, file of the face.
 """
 import argparse, concurrent.futures, os, random, sys, tempfile
 import numpy as np
-from PIL import Image
-import glyphs, heldout_skills, looks, skill_scores, tasks
-
-OUT = os.path.join(glyphs.HERE, "hard_faces.txt")
+import glyphs, heldout_skills, skill_scores, tasks
 
 
 def main():
@@ -30,11 +27,10 @@ def main():
             for i in range(a.pictures):
                 t = tasks.Tasks(random.Random(f"hard {face['file']} {i}"), atlas)
                 e = t.example("lines", w, h, heldout_skills.ROOM, count=3, least=20, small=1)
-                path = os.path.join(folder, f"{face['file']}-{i}.png")
-                image = looks.picture(e.drawing.bytes(), e.palette, e.camera, np.random.default_rng(i))
-                Image.fromarray(image).save(path, compress_level=1)
-                answer, _ = skill_scores.ask(a, dict(prompt=e.question, image=path))
-                os.remove(path)
+                stem = os.path.join(folder, f"{face['file']}-{i}")
+                record = heldout_skills.save(e, stem, np.random.default_rng(i))
+                answer, _ = skill_scores.ask(a, dict(record, image=stem + ".png"))
+                os.remove(stem + ".png")
                 errors += skill_scores.edits(e.answer, answer)
                 count += len(e.answer)
             return errors, count, face["file"]
@@ -42,7 +38,7 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
             got = list(pool.map(wrong, glyphs.load_faces(False)))
     total, count = sum(e for e, _, _ in got), sum(n for _, n, _ in got)
-    with open(OUT, "w") as f:
+    with open(glyphs.HARD_FACES, "w") as f:
         f.write("# share of characters read wrongly at 20 to 27 px, file of the face (find_hard_faces.py)\n")
         f.writelines(f"{e / n:.3f} {file}\n" for e, n, file in sorted(got, key=lambda x: x[2]))
     print(f"{total} of {count} characters wrong, {total / count:.1%}")

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 import corpus
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+HARD_FACES = os.path.join(HERE, "hard_faces.txt")  # find_hard_faces.py writes it
 CHARSET = [chr(c) for c in range(33, 127)] + list(corpus.ACCENTS) + ["–"]
 CHAR_INDEX = {c: i + 1 for i, c in enumerate(CHARSET)}  # 0: no character here (labels of the auxiliary loss)
 
@@ -20,7 +21,7 @@ def load_faces(held, data=os.path.join(HERE, "data")):
     return [dict(f, path=os.path.join(data, "fonts", f["file"])) for f in faces]
 
 
-def hard_faces(path=os.path.join(HERE, "hard_faces.txt"), most=4):
+def hard_faces(path=HARD_FACES, most=4):
     """{file: how much oftener training picks it}: from 1 for faces that were read without an error to `most` for those of
     which a quarter of the characters or more was read wrongly (find_hard_faces.py).
     """

@@ -95,8 +95,8 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
         const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
         const int key = min(begin + t * kKeys + row, end - 1);
         const int64_t from = kv.at(kv.block_of(sequence, key), key, kv_head) + chunk * 8;
-        copy_chunk(k_to + Rows::at(row, chunk), kv.k + from);
-        copy_chunk(v_to + Rows::at(row, chunk), kv.v + from);
+        copy_16(k_to + Rows::at(row, chunk), kv.k + from);
+        copy_16(v_to + Rows::at(row, chunk), kv.v + from);
       }
     }
     copies_commit();
@@ -159,12 +159,12 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     for (int i = 0; i < 2; ++i) {
       high[i] = fmaxf(high[i], __shfl_xor_sync(~0U, high[i], 1));
       high[i] = fmaxf(high[i], __shfl_xor_sync(~0U, high[i], 2));
-      shrink[i] = exp2f((top[i] - high[i]) * kLog2e);
+      shrink[i] = power_of_2((top[i] - high[i]) * kLog2e);
       top[i] = high[i];
       total[i] *= shrink[i];
 #pragma unroll
       for (float& e : p[i]) {
-        e = exp2f((e - high[i]) * kLog2e);
+        e = power_of_2((e - high[i]) * kLog2e);
         total[i] += e;
       }
     }
@@ -237,7 +237,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
       const float2 stat = __ldcg(&a.stats[(part0 + s) * kHeads + g]);
       const float4 u =
           __ldcg(reinterpret_cast<const float4*>(a.sums + ((part0 + s) * kHeads + g) * kHead) + d);
-      const float weight = exp2f((stat.x - high) * kLog2e);
+      const float weight = power_of_2((stat.x - high) * kLog2e);
       all += stat.y * weight;
       v.x += u.x * weight, v.y += u.y * weight, v.z += u.z * weight, v.w += u.w * weight;
     }
@@ -272,7 +272,7 @@ __global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, i
     for (int o = 16; o > 0; o /= 2) high = fmaxf(high, __shfl_xor_sync(~0U, high, o));
     for (int s = tid; s < ranges.count; s += 32) {
       const float2 stat = a.stats[(part + s) * kHeads + g];
-      weight[s] = exp2f((stat.x - high) * kLog2e);
+      weight[s] = power_of_2((stat.x - high) * kLog2e);
       all += stat.y * weight[s];
     }
 #pragma unroll

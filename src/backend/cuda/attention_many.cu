@@ -7,7 +7,7 @@
 // tile are computed its values come in, then the keys of the next.
 #include <cfloat>
 
-#include "backend/cuda/kv_view.cuh"
+#include "backend/cuda/attention_many.cuh"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/ops.h"
 #include "backend/cuda/tiles.cuh"
@@ -16,15 +16,6 @@ namespace tessera::cuda {
 namespace {
 
 constexpr float kLog2e = 1.4426950408889634F;
-
-struct ManyArgs {
-  const __nv_bfloat16* q;
-  __nv_bfloat16* y;
-  const int32_t* position;
-  const int32_t* sequence;
-  const int32_t* span_end;
-  int rows, window, group;  // group: query heads of a KV head
-};
 
 template <int kHead, int kRowWarps, int kKeys>
 struct Shape {
@@ -86,37 +77,32 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads, 1)
   float sum[kDims / 8][4] = {};
   float top[2] = {-FLT_MAX, -FLT_MAX}, total[2] = {0, 0};
 
-  for (int run = 0; run < count;) {  // rows of one sequence
-    const int sequence = sequences[run], run_begin = run;
-    int last = 0;
-    for (; run < count && sequences[run] == sequence; ++run)
-      last = max(last, last_visible(a.window, positions[run], span_ends[run]));
-    const int first = first_visible(a.window, positions[run_begin]);
+  for (Run run = {}; run.end < count;) {
+    run = run_from(run.end, count, a.window, positions, sequences, span_ends);
+    const int sequence = sequences[run.begin], last = run.last;
+    const int first = first_visible(a.window, positions[run.begin]);
     const int begin = first / static_cast<int>(kKvBlock) * static_cast<int>(kKvBlock);
     // Tiles between these hold no key that is hidden from a row.
-    const bool whole = run_begin == 0 && run == count && count == block_rows;
-    const int open_from = first_visible(a.window, positions[run - 1]),
-              open_to = last_visible(a.window, positions[run_begin], span_ends[run_begin]);
+    const bool whole = run.begin == 0 && run.end == count && count == block_rows;
+    const int open_from = first_visible(a.window, positions[run.end - 1]),
+              open_to = last_visible(a.window, positions[run.begin], span_ends[run.begin]);
     int from[2], to[2];
     for (int i = 0; i < 2; ++i) {
-      const bool mine = row[i] >= run_begin && row[i] < run;
+      const bool mine = row[i] >= run.begin && row[i] < run.end;
       from[i] = mine ? first_visible(a.window, positions[row[i]]) : 1;
       to[i] = mine ? last_visible(a.window, positions[row[i]], span_ends[row[i]]) : 0;
     }
 
-    const auto load_tile = [&](const __nv_bfloat16* cache, uint8_t* tile, int key0) {
-      const uint32_t base = shared_address(tile);
-#pragma unroll 4
-      for (int c = tid; c < kKeys * Rows::kChunks; c += S::kThreads) {
-        const int r = c / Rows::kChunks, chunk = c % Rows::kChunks, key = min(key0 + r, last);
-        copy_chunk(base + Rows::at(r, chunk),
-                   cache + kv.at(kv.block_of(sequence, key), key, kv_head) + chunk * 8);
-      }
+    KvTiles<kHead, kKeys, S::kThreads> tiles(kv, kv_head, sequence, begin, last);
+    const auto load_tile = [&](const __nv_bfloat16* cache, uint8_t* tile) {
+      tiles.copy(cache, shared_address(tile), Rows::at);
       copies_commit();
     };
-    load_tile(kv.k, k_tile, begin);
+    tiles.seek(0);
+    load_tile(kv.k, k_tile);
+    int tile = 0;
     for (int key0 = begin; key0 <= last; key0 += kKeys) {
-      load_tile(kv.v, v_tile, key0);
+      load_tile(kv.v, v_tile);
       copies_wait<1>();
       __syncthreads();
 
@@ -156,17 +142,15 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads, 1)
         high[i] = fmaxf(high[i], __shfl_xor_sync(~0U, high[i], 2));
         if (S::kSplit > 1 && lane % 4 == 0) exchange[part][pair[i]] = high[i];
       }
-      __syncthreads();  // the keys are used up
-      if (key0 + kKeys <= last)
-        load_tile(kv.k, k_tile, key0 + kKeys);
-      else
-        copies_commit();  // keeps the count of groups
+      __syncthreads();     // the keys are used up
+      tiles.seek(++tile);  // the next one, of zeros behind the last: keeps the count of groups
+      load_tile(kv.k, k_tile);
 
       float shrink[2];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         if (S::kSplit > 1) high[i] = fmaxf(high[i], exchange[S::kSplit - 1 - part][pair[i]]);
-        shrink[i] = exp2f((top[i] - high[i]) * kLog2e);
+        shrink[i] = power_of_2((top[i] - high[i]) * kLog2e);
         top[i] = high[i];
         total[i] *= shrink[i];
       }
@@ -175,8 +159,8 @@ __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads, 1)
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           float* p = s[n] + 2 * i;
-          p[0] = exp2f((p[0] - high[i]) * kLog2e);
-          p[1] = exp2f((p[1] - high[i]) * kLog2e);
+          p[0] = power_of_2((p[0] - high[i]) * kLog2e);
+          p[1] = power_of_2((p[1] - high[i]) * kLog2e);
           total[i] += p[0] + p[1];
           if (S::kSplit > 1)
             *reinterpret_cast<uint32_t*>(probabilities + pair[i] * S::kProbabilityStride +
@@ -263,6 +247,7 @@ void attend_many(const Device& device, Tensor y, Tensor q, const HeadShape& s, c
                          static_cast<int>(s.window),
                          static_cast<int>(s.q_heads / s.kv_heads)};
   const KvView<__nv_bfloat16> kv(layer);
+  if (attend_wgmma(device, args, kv)) return;
   const bool large = shared_limit >= kLargeShared;
   if (s.head_dim == 256 && large) launch_many<256, 8, 64>(device, args, kv);
   if (s.head_dim == 256 && !large) launch_many<256, 4, 32>(device, args, kv);

@@ -7,6 +7,7 @@
 // the file's unsigned ones: near -128 scale and min would nearly cancel.
 #include <algorithm>
 
+#include "backend/cuda/copies.cuh"
 #include "backend/cuda/digits.cuh"
 #include "backend/cuda/fragments.cuh"
 #include "backend/cuda/int_ops.cuh"
@@ -39,7 +40,7 @@ struct IntChunks {
   static __device__ __forceinline__ void fetch(uint32_t to, const uint8_t* from, int lane) {
 #pragma unroll
     for (int i = 0; i < bytes / 16; i += 32)
-      if (i + lane < bytes / 16) copy_16(to + (i + lane) * 16, from + (i + lane) * 16);
+      if (i + lane < bytes / 16) copy_16_of_stream(to + (i + lane) * 16, from + (i + lane) * 16);
   }
 
   // What a lane needs of 256 inputs of x: B of its column, scales and sums of its row.

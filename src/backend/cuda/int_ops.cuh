@@ -75,17 +75,4 @@ __device__ __forceinline__ uint32_t byte_signs() {
   return out;
 }
 
-// 16 bytes to shared memory, past the first-level cache.
-__device__ __forceinline__ void copy_16(uint32_t to_shared, const void* from) {
-  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to_shared), "l"(from));
-}
-__device__ __forceinline__ void copy_commit() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-// All but the last kPending groups of copies have arrived.
-template <int kPending>
-__device__ __forceinline__ void copy_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
 }  // namespace tessera::cuda

@@ -8,8 +8,8 @@
 // depend on the matrix and the card, not on the rows.
 #include <algorithm>
 
+#include "backend/cuda/copies.cuh"
 #include "backend/cuda/fragments.cuh"
-#include "backend/cuda/int_ops.cuh"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 
@@ -32,7 +32,7 @@ __device__ __forceinline__ void fetch_chunk(uint32_t to, const uint8_t* from, co
   for (int b = 0; b < 4; ++b)
 #pragma unroll
     for (int half = 0; half < 2; ++half)
-      copy_16(to + (2 * b + half) * 512 + lane * 16, from + half * 8 * row_bytes + b * 64);
+      copy_16_of_stream(to + (2 * b + half) * 512 + lane * 16, from + half * 8 * row_bytes + b * 64);
 }
 
 // A lane's 16 bytes are neighbouring inputs of its row, of W and x alike: their order does not matter to a
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kWarps * 32) matvec(const MatvecArgs a) {
       }
     }
     next_stage = next_stage + 1 == kStages ? 0 : next_stage + 1;
-    copy_commit();
+    copies_commit();
   };
   if (left <= 1) depend_release();
 #pragma unroll
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kWarps * 32) matvec(const MatvecArgs a) {
   for (int step = begin; step < end; ++step) {
 #pragma unroll
     for (int h = 0; h < kTiles; ++h) {
-      copy_wait<kStages - 1>();
+      copies_wait<kStages - 1>();
       __syncwarp();  // other lanes fetched parts of this chunk
       add(acc[h], ring + stage * kChunkBytes, x_row + chunk * kStep, lane);
       __syncwarp();  // all have read it

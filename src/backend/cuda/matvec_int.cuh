@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(C::warps * 32, 1) matvec_int(const MatvecArgs 
       }
     }
     next_slot = next_slot + 1 == kSlots ? 0 : next_slot + 1;
-    copy_commit();
+    copies_commit();
   };
   if (left <= 1) depend_release();
 #pragma unroll
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(C::warps * 32, 1) matvec_int(const MatvecArgs 
   for (int step = begin; step < end; ++step) {
 #pragma unroll
     for (int h = 0; h < kTiles; h += kAtOnce) {
-      copy_wait<kSlots - 1>();
+      copies_wait<kSlots - 1>();
       __syncwarp();  // other lanes fetched parts of this chunk
       const uint8_t* at = ring + slot * kSlot;
       if constexpr (kAtOnce == 2) {

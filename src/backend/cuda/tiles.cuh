@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "backend/cuda/copies.cuh"
+
 namespace tessera::cuda {
 
 template <int kCols>
@@ -21,18 +23,6 @@ struct Tile {
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
-
-__device__ __forceinline__ void copy_chunk(uint32_t to_shared, const void* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to_shared), "l"(from));
-}
-__device__ __forceinline__ void copies_commit() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-/// Waits until at most kPending groups of this thread are under way.
-template <int kPending>
-__device__ __forceinline__ void copies_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], uint32_t address) {
@@ -56,6 +46,13 @@ __device__ __forceinline__ void multiply_add(float (&d)[4], const uint32_t (&a)[
       "{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/// 2^v in one instruction; zero where it would be denormal.
+__device__ __forceinline__ float power_of_2(float v) {
+  float out;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(v));
+  return out;
 }
 
 __device__ __forceinline__ uint32_t pack_pair(float low, float high) {
