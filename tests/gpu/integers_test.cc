@@ -58,7 +58,7 @@ class GpuIntegers : public GpuProducts {
   }
   std::vector<uint8_t> quantised(Tensor x, int64_t stride) {
     const auto memory = digit_memory(x.rows, stride);
-    cuda::quantise_rows(device, x, stride, static_cast<uint8_t*>(memory.get()));
+    cuda::quantise_rows(device, x, stride, {static_cast<uint8_t*>(memory.get()), true});
     return bytes_of(memory, x.rows * cuda::digit_bytes(stride));
   }
 };
@@ -135,7 +135,7 @@ TEST_F(GpuIntegers, NormsWriteTheDigitsOfWhatTheyStore) {
                      branch = on_card(rows, cols, DType::kF32, &y.v),
                      weight = on_card(1, cols, DType::kF32, &w.v), h = on_card(rows, cols, dtype);
         const auto memory = digit_memory(rows, cols);
-        auto* digits = static_cast<uint8_t*>(memory.get());
+        const cuda::DigitsOut digits = {static_cast<uint8_t*>(memory.get()), true};
         const int64_t bytes = rows * cuda::digit_bytes(cols);
         cuda::norm(device, h.tensor, stream.tensor, weight.tensor.f32(), 1e-6F, digits);
         ASSERT_EQ(bytes_of(memory, bytes), quantised(h.tensor, cols)) << "norm, " << rows << " x " << cols;
@@ -190,14 +190,14 @@ TEST_F(GpuIntegers, DigitsAreForgottenWhenAsked) {
     return read(y.tensor);
   };
   const std::vector<float> of_x = product();
-  uint8_t* digits = products.digits_for(in.tensor);
-  ASSERT_NE(digits, nullptr);
+  const cuda::DigitsOut digits = products.digits_for(in.tensor);
+  ASSERT_NE(digits.data, nullptr);
   cuda::quantise_rows(device, from.tensor, 512, digits);
   EXPECT_EQ(product(), linear(packed, other)) << "digits that the producer wrote are used";
   products.forget();
   EXPECT_EQ(product(), of_x);
-  EXPECT_EQ(products.digits_for({in.tensor.data, 9, 512, DType::kBF16}), nullptr);
-  EXPECT_EQ(products.digits_for({in.tensor.data, 3, 256, DType::kBF16}), nullptr);
+  EXPECT_EQ(products.digits_for({in.tensor.data, 9, 512, DType::kBF16}).data, nullptr);
+  EXPECT_EQ(products.digits_for({in.tensor.data, 3, 256, DType::kBF16}).data, nullptr);
 }
 
 }  // namespace

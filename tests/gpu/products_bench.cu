@@ -67,7 +67,7 @@ __global__ void read_all(const uint4* from, int64_t count, uint32_t* sink) {
 }
 
 // Stands for a norm between two products: one block a row, one warp 128 columns; digits: of x, or null.
-__global__ void small_step(const float* y, __nv_bfloat16* x, int cols, uint8_t* digits) {
+__global__ void small_step(const float* y, __nv_bfloat16* x, int cols, DigitsOut digits) {
   depend_release();
   depend_wait();
   const int lane = threadIdx.x % 32;
@@ -77,8 +77,9 @@ __global__ void small_step(const float* y, __nv_bfloat16* x, int cols, uint8_t* 
     const float out[4] = {tanhf(v.x), tanhf(v.y), tanhf(v.z), tanhf(v.w)};
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[at + i] = __float2bfloat16(out[i]);
-    if (digits != nullptr)
-      put_digits_as<__nv_bfloat16>(record_of(digits, blockIdx.x, cols, block), block % 2, out, lane);
+    if (digits.data != nullptr)
+      put_digits_as<__nv_bfloat16>(record_of(digits.data, blockIdx.x, cols, block), block % 2, out, lane,
+                                   digits.sums);
   }
 }
 
@@ -150,7 +151,8 @@ class Bench {
     const Weight& w = weights[0];
     const Tensor x{x_.get(), rows, w.cols, DType::kBF16};
     const Tensor y{y_.get(), rows, gated ? w.rows / 2 : w.rows, gated ? DType::kBF16 : DType::kF32};
-    if (uint8_t* digits = products.digits_for(x)) quantise_rows(device, x, w.cols, digits);
+    if (const DigitsOut digits = products.digits_for(x); digits.data != nullptr)
+      quantise_rows(device, x, w.cols, digits);
     const auto round = [&] {
       for (const Weight& each : weights)
         gated ? products.gated_linear(y, x, each) : products.linear(y, x, each);

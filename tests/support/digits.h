@@ -27,9 +27,9 @@ inline std::vector<uint8_t> digit_records(const Values& x, int64_t stride) {
       float most = 0;
       for (int64_t i = 0; i < cuda::kDigitCols; ++i) most = std::max(most, std::fabs(at(i)));
       if (most < cuda::kLeastScaled) most = 0;
-      const float inverse = most == 0 ? 0 : kMostDigits / most;
+      const float inverse = most == 0 ? 0 : kMostDigits * (1 / most);
       cuda::DigitSums sums{};
-      sums.scale = most / kMostDigits;
+      sums.scale = most * cuda::kDigitStep;
       uint8_t* record = out.data() + r * cuda::digit_bytes(stride) + first / 256 * cuda::kRecordBytes;
       int of_32[4] = {}, of_16[8] = {}, most_sum = 0;
       for (int64_t i = 0; i < cuda::kDigitCols; ++i) {
@@ -41,8 +41,8 @@ inline std::vector<uint8_t> digit_records(const Values& x, int64_t stride) {
         digits(v, reinterpret_cast<int8_t&>(to[0]), reinterpret_cast<int8_t&>(to[256]));
       }
       for (const int sum : of_32) most_sum = std::max(most_sum, std::abs(sum));
-      const float sum_inverse = most_sum == 0 ? 0 : kMostDigits / static_cast<float>(most_sum);
-      sums.sum_scale = sums.scale * (static_cast<float>(most_sum) / kMostDigits);
+      const float sum_inverse = most_sum == 0 ? 0 : kMostDigits * (1 / static_cast<float>(most_sum));
+      sums.sum_scale = sums.scale * (static_cast<float>(most_sum) * cuda::kDigitStep);
       for (int i = 0; i < 4; ++i) {
         digits(static_cast<int>(std::nearbyint(static_cast<float>(of_32[i]) * sum_inverse)), sums.sum_h[i],
                sums.sum_l[i]);
@@ -65,7 +65,7 @@ inline Values digit_values(const Values& x) {
       for (int64_t k = first; k < end; ++k) most = std::max(most, std::fabs(row[k]));
       const bool none = most < cuda::kLeastScaled;
       for (int64_t k = first; k < end; ++k)
-        row[k] = none ? 0 : std::nearbyint(row[k] * (kMostDigits / most)) * (most / kMostDigits);
+        row[k] = none ? 0 : std::nearbyint(row[k] * (kMostDigits * (1 / most))) * (most * cuda::kDigitStep);
     }
   return out;
 }

@@ -45,8 +45,9 @@ struct FewArgs {
   const int32_t* position;
   const int32_t* sequence;
   const int32_t* span_end;
+  const int32_t* fresh;
   int window, group;  // query heads of a KV head
-  uint8_t* digits;    // of y, or null
+  DigitsOut digits;   // of y
 };
 
 // Digits of what this block has stored of row r: the query heads of a KV head. After a barrier.
@@ -58,10 +59,10 @@ __device__ __forceinline__ void put_head_digits(const FewArgs& a, int r, int kv_
     const int block = kv_head * a.group * kBlocks + i;
     const uint2 v =
         __ldcg(reinterpret_cast<const uint2*>(a.y + int64_t{r} * stride + block * kDigitCols + lane * 4));
-    put_digits(record_of(a.digits, r, stride, block), block % 2,
+    put_digits(record_of(a.digits.data, r, stride, block), block % 2,
                {__uint_as_float(v.x << 16), __uint_as_float(v.x & 0xFFFF0000U), __uint_as_float(v.y << 16),
                 __uint_as_float(v.y & 0xFFFF0000U)},
-               lane);
+               lane, a.digits.sums);
   }
 }
 
@@ -75,34 +76,35 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
   uint8_t* q_tile = shared + kStages * 2 * kTileBytes;
   __shared__ float scores[2][16][kScoreStride];  // of the two halves of a head's dimensions
   depend_release();
-  depend_wait();
 
   const int split = blockIdx.x, kv_head = blockIdx.y, r = blockIdx.z, splits = gridDim.x;
   const int position = a.position[r], sequence = a.sequence[r];
   const int first = first_visible(a.window, position), last = last_visible(a.window, position, a.span_end[r]);
   const Ranges ranges(first, last, splits);
-  if (split >= ranges.count) return;
+  if (split >= ranges.count) return depend_wait();
   const int begin = ranges.first + split * ranges.keys, end = min(begin + ranges.keys, last + 1);
   const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32;
   const int heads = a.group * kv.kv_heads;
 
   const int tiles = (end - begin + kKeys - 1) / kKeys;
-  // Positions after the last are loaded as the last: masked.
+  KvTiles<kHead, kKeys, 32 * kWarps> source(kv, kv_head, sequence, begin, end - 1);
   const auto load_tile = [&](int t) {
     if (t < tiles) {
-      const uint32_t k_to = shared_address(shared + t % kStages * 2 * kTileBytes), v_to = k_to + kTileBytes;
-      for (int c = tid; c < kKeys * Rows::kChunks; c += 32 * kWarps) {
-        const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
-        const int key = min(begin + t * kKeys + row, end - 1);
-        const int64_t from = kv.at(kv.block_of(sequence, key), key, kv_head) + chunk * 8;
-        copy_16(k_to + Rows::at(row, chunk), kv.k + from);
-        copy_16(v_to + Rows::at(row, chunk), kv.v + from);
-      }
+      const uint32_t to = shared_address(shared + t % kStages * 2 * kTileBytes);
+      source.seek(t);
+      source.copy(kv.k, to, Rows::at);
+      source.copy(kv.v, to + kTileBytes, Rows::at);
     }
     copies_commit();
   };
+  // Keys of earlier steps come in while the kernel before this one runs.
+  const int old_tiles = (a.fresh[r] - begin) / kKeys;
 #pragma unroll
-  for (int t = 0; t < kStages; ++t) load_tile(t);
+  for (int t = 0; t < kStages; ++t) {
+    if (t >= old_tiles) depend_wait();
+    load_tile(t);
+  }
+  depend_wait();
   // Q, while the first keys are on their way: the group's heads, then zeros.
   for (int c = tid; c < 16 * Rows::kChunks; c += 32 * kWarps) {
     const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
@@ -208,7 +210,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     if (ranges.count > 1 && warp == 0 && lane % 4 == 0)
       a.stats[part * kHeads + g] = make_float2(top[i], total[i]);
   }
-  if (ranges.count == 1 && a.digits != nullptr) {
+  if (ranges.count == 1 && a.digits.data != nullptr) {
     __syncthreads();
     put_head_digits<kHead>(a, r, kv_head, heads);
   }
@@ -244,7 +246,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead)[d] =
         make_uint2(pack_pair(v.x / all, v.y / all), pack_pair(v.z / all, v.w / all));
   }
-  if (a.digits == nullptr) return;
+  if (a.digits.data == nullptr) return;
   __syncthreads();
   put_head_digits<kHead>(a, r, kv_head, heads);
 }
@@ -257,11 +259,11 @@ __global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, i
   __shared__ float weight[kMaxSplits];
   __shared__ float4 partial[kSlices][kHead / 4];
   depend_release();
-  depend_wait();
   const int head = blockIdx.x, heads = gridDim.x, r = blockIdx.y, tid = threadIdx.x;
   const int position = a.position[r];
   const Ranges ranges(first_visible(a.window, position), last_visible(a.window, position, a.span_end[r]),
                       splits);
+  depend_wait();
   if (ranges.count == 1) return;
   const int64_t part = (int64_t{r} * (heads / a.group) + head / a.group) * splits;
   const int g = head % a.group;
@@ -296,10 +298,10 @@ __global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, i
   }
   reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + head) * kHead)[d] =
       make_uint2(pack_pair(sum.x, sum.y), pack_pair(sum.z, sum.w));
-  if (a.digits == nullptr) return;
+  if (a.digits.data == nullptr) return;
   const int block = head * (kHead / kDigitCols) + d / 32;
-  put_digits_as<__nv_bfloat16>(record_of(a.digits, r, int64_t{heads} * kHead, block), block % 2,
-                               {sum.x, sum.y, sum.z, sum.w}, d % 32);
+  put_digits_as<__nv_bfloat16>(record_of(a.digits.data, r, int64_t{heads} * kHead, block), block % 2,
+                               {sum.x, sum.y, sum.z, sum.w}, d % 32, a.digits.sums);
 }
 
 // Enough ranges to give every multiprocessor one; a sliding layer has no more keys than its window and a
@@ -333,7 +335,7 @@ int64_t AttentionSplits::bytes(const Device& device, const HeadShape& s) {
 }
 
 void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, const KvLayer& layer,
-                const PlanView& plan, const AttentionSplits& splits, int shared_limit, uint8_t* digits) {
+                const PlanView& plan, const AttentionSplits& splits, int shared_limit, DigitsOut digits) {
   require(plan.rows <= kMaxRows, "rows of decode attention");
   require(kMaxRows * s.kv_heads * static_cast<int64_t>(sizeof(int)) <= kDoneBytes, "the number of KV heads");
   auto* memory = static_cast<uint8_t*>(splits.memory);
@@ -345,6 +347,7 @@ void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, co
                         plan.position,
                         plan.sequence,
                         plan.span_end,
+                        plan.fresh,
                         static_cast<int>(s.window),
                         static_cast<int>(s.q_heads / s.kv_heads),
                         digits};

@@ -1,4 +1,4 @@
-// Prefill attention: y[r] = softmax(q[r] Kᵀ) V over what row r sees.
+// Prefill attention: y[r] = softmax(q[r] Kᵀ) V over what row r sees. On Hopper attention_wgmma.cu.
 //
 // One block takes the query heads of one KV head for some consecutive rows: 16 × kRowWarps pairs (row, head)
 // are the rows of the tensor core's A, so a tile of K and V serves all of them. Warps are kRowWarps × kHead /
@@ -27,8 +27,6 @@ struct Shape {
       kPairs * kHead * 2 + 2 * kTileBytes + (kSplit > 1 ? kPairs * kProbabilityStride : 0);
 };
 
-// Tried: two blocks of 4 warps on a multiprocessor for heads of 256, 313 us a layer of 2,048 rows on an H200
-// where one block of 8 warps takes 258: keys and values are read twice as often.
 template <int kHead, int kRowWarps, int kKeys>
 __global__ void __launch_bounds__(Shape<kHead, kRowWarps, kKeys>::kThreads, 1)
     attend_many_kernel(ManyArgs a, KvView<__nv_bfloat16> kv) {
@@ -247,12 +245,8 @@ void attend_many(const Device& device, Tensor y, Tensor q, const HeadShape& s, c
                          static_cast<int>(s.window),
                          static_cast<int>(s.q_heads / s.kv_heads)};
   const KvView<__nv_bfloat16> kv(layer);
-  if (attend_wgmma(device, args, kv)) return;
-  const bool large = shared_limit >= kLargeShared;
-  if (s.head_dim == 256 && large) launch_many<256, 8, 64>(device, args, kv);
-  if (s.head_dim == 256 && !large) launch_many<256, 4, 32>(device, args, kv);
-  if (s.head_dim == 512 && large) launch_many<512, 4, 64>(device, args, kv);
-  if (s.head_dim == 512 && !large) launch_many<512, 2, 16>(device, args, kv);
+  if (shared_limit >= kLargeShared && attend_wgmma(device, args, kv)) return;
+  s.head_dim == 256 ? launch_many<256, 4, 32>(device, args, kv) : launch_many<512, 2, 16>(device, args, kv);
 }
 
 }  // namespace tessera::cuda

@@ -221,13 +221,14 @@ class CudaBackend final : public Backend {
     for (const RowRange& range : attention_ranges(plan.sequence)) {
       PlanView some = v;
       some.rows = range.rows;
-      for (const int32_t** array : {&some.position, &some.sequence, &some.span_end}) *array += range.first;
+      for (const int32_t** array : {&some.position, &some.sequence, &some.span_end, &some.fresh})
+        *array += range.first;
       const Tensor some_y = rows_of(y, range.first, range.rows), some_q = rows_of(q, range.first, range.rows);
       if (range.many)
         attend_many(device_, some_y, some_q, shape, kv, some, device_.shared_limit());
       else
         attend_few(device_, some_y, some_q, shape, kv, some, {splits_.back().get()}, device_.shared_limit(),
-                   nullptr);
+                   {});
     }
   }
 
@@ -265,7 +266,7 @@ class CudaBackend final : public Backend {
   }
 
   // For those that store y with its digits.
-  uint8_t* new_digits(Tensor y) {
+  DigitsOut new_digits(Tensor y) {
     products_.forget();
     return products_.digits_for(y);
   }

@@ -11,7 +11,7 @@ constexpr int kWarps = 4;
 // One warp 128 inputs.
 template <typename X>
 __global__ void __launch_bounds__(32 * kWarps)
-    quantise_rows_kernel(const X* x, int cols, int stride, uint8_t* digits) {
+    quantise_rows_kernel(const X* x, int cols, int stride, DigitsOut digits) {
   depend_release();
   depend_wait();
   const int block = static_cast<int>(blockIdx.x * kWarps + threadIdx.x / 32),
@@ -22,12 +22,12 @@ __global__ void __launch_bounds__(32 * kWarps)
 #pragma unroll
   for (int i = 0; i < 4; ++i)
     v[i] = first + i < cols ? static_cast<float>(x[int64_t{row} * cols + first + i]) : 0.0F;
-  put_digits(record_of(digits, row, stride, block), block % 2, v, lane);
+  put_digits(record_of(digits.data, row, stride, block), block % 2, v, lane, digits.sums);
 }
 
 }  // namespace
 
-void quantise_rows(const Device& device, Tensor x, int64_t stride, uint8_t* digits) {
+void quantise_rows(const Device& device, Tensor x, int64_t stride, DigitsOut digits) {
   const dim3 grid(static_cast<unsigned>((stride / kDigitCols + kWarps - 1) / kWarps),
                   static_cast<unsigned>(x.rows));
   const auto cols = static_cast<int>(x.cols);

@@ -13,8 +13,9 @@
 
 namespace tessera::cuda {
 
-inline constexpr int kDigitCols = 128;         // inputs with one scale
-inline constexpr float kMostDigits = 16319;    // 128 * 127 + 63
+inline constexpr int kDigitCols = 128;       // inputs with one scale
+inline constexpr float kMostDigits = 16319;  // 128 * 127 + 63
+inline constexpr float kDigitStep = 1 / kMostDigits;
 inline constexpr float kLeastScaled = 1e-30F;  // blocks whose largest input is smaller count as zeros
 
 struct DigitSums {

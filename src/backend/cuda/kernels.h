@@ -17,7 +17,7 @@ bool matvec_int_q8(const Device& device, int shared_limit, const Form& form, boo
 
 // digits.cu
 /// Digits (digits.cuh) of x [rows, cols] f32 or bf16, padded with zeros to `stride`.
-void quantise_rows(const Device& device, Tensor x, int64_t stride, uint8_t* digits);
+void quantise_rows(const Device& device, Tensor x, int64_t stride, DigitsOut digits);
 
 // Rows of a quantised matrix as they come from the file, one after the other, `row_bytes` each.
 struct StagedRows {

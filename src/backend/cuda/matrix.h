@@ -92,6 +92,12 @@ struct Matrix {
   }
 };
 
+/// Where the digits (digits.h) of rows go.
+struct DigitsOut {
+  uint8_t* data = nullptr;  // null: nowhere
+  bool sums = false;        // with all of DigitSums, not its scale alone: a product has mins
+};
+
 // One matvec: rows of x against tiles of one segment.
 struct MatvecArgs {
   const uint8_t* weights = nullptr;
@@ -107,8 +113,8 @@ struct MatvecArgs {
   float cap = 0;
   bool y_f32 = false;
   // Quantised weights, gated:
-  uint8_t* y_digits = nullptr;  // of y as well; each block has 128 outputs
-  int unit_group = 1;           // neighbouring units of one block
+  DigitsOut y_digits = {};  // of y as well; each block has 128 outputs
+  int unit_group = 1;       // neighbouring units of one block
 };
 
 }  // namespace tessera::cuda

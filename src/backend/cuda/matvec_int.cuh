@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(C::warps * 32, 1) matvec_int(const MatvecArgs 
   uint8_t* ring = shared + warp * C::stages * C::bytes;
   float2* slots = reinterpret_cast<float2*>(shared + warps * C::stages * C::bytes);
   float* kept =
-      a.y_digits == nullptr ? nullptr : reinterpret_cast<float*>(slots + warps * kTiles * kSets * 32);
+      a.y_digits.data == nullptr ? nullptr : reinterpret_cast<float*>(slots + warps * kTiles * kSets * 32);
   const auto ring_at = static_cast<uint32_t>(__cvta_generic_to_shared(ring));
 
   // 32 bits suffice: units × blocks is below 2^31. A division of 64 bits takes a microsecond's tenth.
@@ -179,7 +179,8 @@ __global__ void __launch_bounds__(C::warps * 32, 1) matvec_int(const MatvecArgs 
     for (int r = warp; r < a.rows; r += warps) {
       const float4 v = *reinterpret_cast<const float4*>(kept + r * kDigitCols + lane * 4);
       const int at = first_unit * kTileRows / kDigitCols;
-      put_digits(record_of(a.y_digits, r, a.outputs, at), at % 2, {v.x, v.y, v.z, v.w}, lane);
+      put_digits(record_of(a.y_digits.data, r, a.outputs, at), at % 2, {v.x, v.y, v.z, v.w}, lane,
+                 a.y_digits.sums);
     }
   }
 }

@@ -9,32 +9,36 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/matrix.h"
 
 namespace tessera::cuda {
 
 /// Of our own bugs only, as TS_CHECK, which nvcc does not compile: throws std::logic_error.
 void require(bool ok, const char* what);
 
-/// A StepPlan on the card; the counts are the host's.
+/// A StepPlan on the card; the counts are the host's. A kernel may read it before depend_wait() (launch.h),
+/// as its copy is complete before the step's first kernel starts, and with it all steps before.
 struct PlanView {
   const int32_t* token = nullptr;
   const int32_t* position = nullptr;
   const int32_t* sequence = nullptr;
   const int32_t* span_end = nullptr;
   const int32_t* turn = nullptr;
+  const int32_t* fresh =
+      nullptr;  // first position of the row's sequence in this step: the cache has those below
   const int32_t* media_row = nullptr;
   const int32_t* logit_row = nullptr;
   int64_t rows = 0, media_rows = 0, logit_rows = 0;
 };
 
-// rows.cu. Row widths: up to 4,096, or 16,384 and divisible by 4. `digits`: of what is stored (digits.h), or
-// null; rows are then multiples of 256 wide.
+// rows.cu. Row widths: up to 4,096, or 16,384 and divisible by 4. `digits`: of what is stored (digits.h);
+// rows with them are multiples of 256 wide.
 inline constexpr int64_t kMaxCols = 16384;
-void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, uint8_t* digits);
+void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, DigitsOut digits);
 void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w,
                 const float* bias, float eps);
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
-                   const float* w_next, float eps, uint8_t* digits);
+                   const float* w_next, float eps, DigitsOut digits);
 void add_positions(const Device& device, Tensor y, const float* table, const int32_t* xy);
 /// y[to[i]] = x[from[i]] for i below `count`; null: i itself. Same format and width.
 void move_rows(const Device& device, Tensor y, const int32_t* to, Tensor x, const int32_t* from,
@@ -74,10 +78,9 @@ bool has_tensor_attention(const HeadShape& shape, KvType type);
 /// With this much shared memory for a block (Hopper has it) tiles are larger.
 inline constexpr int kLargeShared = 220 * 1024;
 /// Up to 8 rows: keys are split over the card. Lengths are read from the plan on the card, so that a recorded
-/// launch serves every length; a row's bits depend on its own position only. `digits`: of y (digits.h), or
-/// null.
+/// launch serves every length; a row's bits depend on its own position only. `digits`: of y (digits.h).
 void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
-                const PlanView& plan, const AttentionSplits& splits, int shared_limit, uint8_t* digits);
+                const PlanView& plan, const AttentionSplits& splits, int shared_limit, DigitsOut digits);
 void attend_many(const Device& device, Tensor y, Tensor q, const HeadShape& shape, const KvLayer& kv,
                  const PlanView& plan, int shared_limit);
 

@@ -1,13 +1,26 @@
 #include "backend/cuda/plan_buffers.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
 
 namespace tessera::cuda {
 namespace {
 
-constexpr int64_t kArrays = 7, kFewestRows = 8, kEntry = sizeof(int32_t);
+constexpr int64_t kArrays = 8, kFewestRows = 8, kEntry = sizeof(int32_t);
+
+// Of each row's sequence in this step.
+std::vector<int32_t> first_positions(const StepPlan& plan) {
+  std::map<int32_t, int32_t> first;
+  for (size_t i = 0; i < plan.position.size(); ++i) {
+    const auto [at, is_new] = first.try_emplace(plan.sequence[i], plan.position[i]);
+    if (!is_new) at->second = std::min(at->second, plan.position[i]);
+  }
+  std::vector<int32_t> out;
+  for (const int32_t sequence : plan.sequence) out.push_back(first[sequence]);
+  return out;
+}
 
 }  // namespace
 
@@ -51,6 +64,7 @@ PlanView PlanBuffers::stage(const StepPlan& plan) {
   view.sequence = put(plan.sequence);
   view.span_end = put(plan.span_end);
   view.turn = put(plan.turns());
+  view.fresh = put(first_positions(plan));
   view.media_row = put(plan.media_row);
   view.logit_row = put(plan.logit_row);
   view.rows = rows;

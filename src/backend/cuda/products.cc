@@ -61,13 +61,14 @@ struct Products::State {
   Sizes sizes = {};
   uint8_t *library = nullptr, *opened = nullptr, *gate_up = nullptr, *x = nullptr, *digits = nullptr;
   std::vector<int64_t> digit_strides = {};  // of matrices with integer products
+  bool digit_sums = false;                  // one of them has mins
   Tensor made[Sizes::kProducers] = {};      // whose digits the producers' buffers hold; no data: nobody's
   int64_t last = 0;                         // of them, written or read
 
   Sizes sizes_for(int64_t rows) const;
   const void* bf16_rows(Tensor x_rows, int64_t stride);
   const void* digit_rows(Tensor x_rows, int64_t stride);
-  uint8_t* digits_for(Tensor x_rows);
+  DigitsOut digits_for(Tensor x_rows);
   void forget(const void* rows) {
     for (Tensor& t : made)
       if (t.data == rows) t = {};
@@ -92,7 +93,9 @@ Weight Products::pack(const WeightSource& source) {
   const Matrix& m = *s.matrices.back();
   for (const Segment& segment : m.segments) {
     s.weight_bytes += m.segment_bytes(segment);
-    if (in_integers(segment)) s.digit_strides.push_back(m.stride);
+    if (!in_integers(segment)) continue;
+    s.digit_strides.push_back(m.stride);
+    s.digit_sums |= segment.form.has_min;
   }
   std::sort(s.digit_strides.begin(), s.digit_strides.end());
   s.digit_strides.erase(std::unique(s.digit_strides.begin(), s.digit_strides.end()), s.digit_strides.end());
@@ -168,22 +171,22 @@ const void* Products::State::digit_rows(Tensor x_rows, int64_t stride) {
   TS_CHECK(x_rows.rows * digit_bytes(stride) <= sizes.own_digits, "{} rows, reserved for {}", x_rows.rows,
            max_rows);
   uint8_t* own = digits + Sizes::kProducers * sizes.digits;
-  quantise_rows(device, x_rows, stride, own);
+  quantise_rows(device, x_rows, stride, {own, digit_sums});
   return own;
 }
 
-uint8_t* Products::State::digits_for(Tensor x_rows) {
+DigitsOut Products::State::digits_for(Tensor x_rows) {
   forget(x_rows.data);
   if (x_rows.rows > std::min(max_rows, kMatvecRows) ||
       !std::binary_search(digit_strides.begin(), digit_strides.end(), x_rows.cols) ||
       x_rows.rows * digit_bytes(x_rows.cols) > sizes.digits)  // packed after reserve()
-    return nullptr;
+    return {};
   last = 1 - last;
   made[last] = x_rows;
-  return digits + last * sizes.digits;
+  return {digits + last * sizes.digits, digit_sums};
 }
 
-uint8_t* Products::digits_for(Tensor x) {
+DigitsOut Products::digits_for(Tensor x) {
   return state_->digits_for(x);
 }
 

@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/matrix.h"
 
 namespace tessera::cuda {
 
@@ -52,9 +53,9 @@ class Products {
 
   /// For the kernel that makes x (up to kMatvecRows rows): where the digits of what it stores go (digits.cuh,
   /// x.cols inputs); products of x then read them instead of making their own, until forget(), the next
-  /// call or a gated product. Null where no product would: its weights, width or number of rows. What is
+  /// call or a gated product. Nowhere where no product would: its weights, width or number of rows. What is
   /// stored in x afterwards by anything else asks for forget().
-  uint8_t* digits_for(Tensor x);
+  DigitsOut digits_for(Tensor x);
   void forget();
 
   int64_t weight_bytes() const;

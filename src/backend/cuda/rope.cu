@@ -86,6 +86,11 @@ __global__ void __launch_bounds__(32 * kWarps) rope_store_kernel(T* q, RopeArgs 
       load<kVec>(x_weight + p, weight + i);
       load<kVec>(y_weight + p, weight + i + half);
     });
+  T* out = q + (r * a.q_heads + head) * hd;
+  if (!is_q) {
+    const int position = a.position[r];
+    out = (is_v ? kv.v : kv.k) + kv.at(kv.block_of(a.sequence[r], position), position, head);
+  }
   depend_wait();
   each([&](int p, int i) {
     load<kVec>(x + p, in + i);
@@ -101,13 +106,6 @@ __global__ void __launch_bounds__(32 * kWarps) rope_store_kernel(T* q, RopeArgs 
   for (int o = 16; o > 0; o /= 2) squares += __shfl_xor_sync(~0U, squares, o);
   const float scale = 1 / sqrtf(squares / static_cast<float>(hd) + a.eps);
 
-  T* out = nullptr;
-  if (is_q) {
-    out = q + (r * a.q_heads + head) * hd;
-  } else {
-    const int position = a.position[r];
-    out = (is_v ? kv.v : kv.k) + kv.at(kv.block_of(a.sequence[r], position), position, head);
-  }
   each([&](int p, int i) {
 #pragma unroll
     for (int e = p; e < p + kVec; ++e) {

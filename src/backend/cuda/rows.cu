@@ -18,17 +18,19 @@ constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
 // Digits of a row that is stored as Out; its columns c … c + 3 are this thread's. Rows with digits are
 // multiples of 256 wide, so that a warp has 128 columns or none.
 template <typename Out, int kVec>
-__device__ __forceinline__ void put_row_digits(uint8_t* digits, int cols, int c, const float (&v)[kVec]) {
+__device__ __forceinline__ void put_row_digits(const DigitsOut& digits, int cols, int c,
+                                               const float (&v)[kVec]) {
   if constexpr (kVec == 4) {
-    if (digits == nullptr) return;
+    if (digits.data == nullptr) return;
     const int block = c / kDigitCols;
-    put_digits_as<Out>(record_of(digits, blockIdx.x, cols, block), block % 2, v, threadIdx.x % 32);
+    put_digits_as<Out>(record_of(digits.data, blockIdx.x, cols, block), block % 2, v, threadIdx.x % 32,
+                       digits.sums);
   }
 }
 
 template <int kVec, int kParts, typename Out>
 __global__ void __launch_bounds__(kBlock<kParts>)
-    norm_kernel(Out* y, const float* x, const float* w, int cols, float eps, uint8_t* digits) {
+    norm_kernel(Out* y, const float* x, const float* w, int cols, float eps, DigitsOut digits) {
   __shared__ float partial[32];
   depend_release();
   depend_wait();
@@ -86,7 +88,7 @@ __global__ void __launch_bounds__(kBlock<kParts>)
 template <int kVec, int kParts, typename Out>
 __global__ void __launch_bounds__(kBlock<kParts>)
     residual_norm_kernel(float* x, const float* y, const float* w_post, float scale, Out* h,
-                         const float* w_next, int cols, float eps, uint8_t* digits) {
+                         const float* w_next, int cols, float eps, DigitsOut digits) {
   __shared__ float partial[2][32];
   Row<kVec, kParts> stream, branch, post_weight, next_weight;
   depend_release();
@@ -199,7 +201,7 @@ void for_row(const Tensor& out, int64_t rows, const F& f) {
 
 }  // namespace
 
-void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, uint8_t* digits) {
+void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, DigitsOut digits) {
   for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
     launch(device, norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data),
            x.f32(), w, static_cast<int>(x.cols), eps, digits);
@@ -215,7 +217,7 @@ void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, co
 }
 
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
-                   const float* w_next, float eps, uint8_t* digits) {
+                   const float* w_next, float eps, DigitsOut digits) {
   for_row(h, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
     launch(device, residual_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(),
            w_post, scale, static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps, digits);
