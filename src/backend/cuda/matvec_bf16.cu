@@ -115,9 +115,11 @@ __global__ void __launch_bounds__(kWarps * 32) matvec(const MatvecArgs a) {
 
   const int chunks = static_cast<int>(a.stride / kCols);
   const int block = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
-  const int first_unit = static_cast<int>(int64_t{a.units} * block / blocks);
-  const int steps = (static_cast<int>(int64_t{a.units} * (block + 1) / blocks) - first_unit) * chunks;
-  const auto begin_of = [&](int w) { return static_cast<int>(int64_t{steps} * w / warps); };
+  // 32 bits suffice: units × blocks is below 2^31. A division of 64 bits takes a microsecond's tenth.
+  const int first_unit = a.units * block / blocks;
+  const int steps = (a.units * (block + 1) / blocks - first_unit) * chunks;
+  const int least = steps / warps, longer = steps - least * warps;
+  const auto begin_of = [&](int w) { return w * least + min(w, longer); };
   const int begin = begin_of(warp), end = begin_of(warp + 1);
   int unit = first_unit + begin / chunks, chunk = begin % chunks;
 
