@@ -49,12 +49,17 @@ class GpuProducts : public testing::Test {
     std::vector<uint16_t> narrow;
     if (dtype == DType::kBF16)
       for (const float f : *values) narrow.push_back(f32_to_bf16(f));
-    device.synchronize();
-    cuda::check(cudaMemcpy(t.memory.get(),
-                           dtype == DType::kBF16 ? static_cast<const void*>(narrow.data()) : values->data(),
-                           static_cast<size_t>(bytes), cudaMemcpyHostToDevice),
-                "upload");
+    upload(t.memory.get(), dtype == DType::kBF16 ? static_cast<const void*>(narrow.data()) : values->data(),
+           bytes);
     return t;
+  }
+  // On the device's stream: cudaMemcpy can return before the copy is there, and kernels do not wait for it
+  // (five test programs at once on one card read the poison).
+  void upload(void* to, const void* from, int64_t bytes) {
+    cuda::check(
+        cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, device.stream()),
+        "upload");
+    device.synchronize();
   }
   std::vector<float> read(Tensor t) {
     device.synchronize();

@@ -282,7 +282,9 @@ class Bench {
     std::vector<uint16_t> values(1 << 22);
     for (auto& v : values) v = f32_to_bf16(normal_(random_));
     for (int64_t at = 0; at < 2 * bytes; at += static_cast<int64_t>(values.size()) * 2)
-      cudaMemcpy(static_cast<uint8_t*>(to) + at, values.data(), values.size() * 2, cudaMemcpyHostToDevice);
+      cudaMemcpyAsync(static_cast<uint8_t*>(to) + at, values.data(), values.size() * 2,
+                      cudaMemcpyHostToDevice, device.stream());
+    device.synchronize();
   }
 
   void fill() {

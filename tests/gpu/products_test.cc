@@ -226,8 +226,7 @@ TEST_F(GpuProducts, EmbeddingRows) {
   const auto check = [&](Weight packed, const std::vector<float>& value, const std::string& name) {
     const OnCard y = on_card(4, 256, DType::kF32), token = on_card(4, 1, DType::kI32);
     const int32_t ids[] = {39, 0, -1, 17};
-    device.synchronize();
-    cuda::check(cudaMemcpy(token.tensor.data, ids, sizeof(ids), cudaMemcpyHostToDevice), "upload");
+    upload(token.tensor.data, ids, sizeof(ids));
     products.embed(y.tensor, packed, static_cast<const int32_t*>(token.tensor.data), 4, 62.0F);
     const std::vector<float> out = read(y.tensor);
     for (size_t r = 0; r < 4; ++r)

@@ -17,8 +17,8 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr int kWarps = 8, kKeys = 32;  // keys of a tile
-constexpr int kLeastKeys = 64;         // of a range: fewer would cost more in the merge than they spread
+constexpr int kWarps = 8;
+constexpr int kLeastKeys = 64;  // of a range: fewer would cost more in the merge than they spread
 constexpr int kMaxRows = 8, kHeads = 16;
 constexpr int64_t kDoneBytes = 4096;  // the same for all shapes, which share the memory
 constexpr int kMergeHeads = 4;        // query heads of a KV head that one block merges in about a microsecond
@@ -29,9 +29,10 @@ struct Ranges {
   int first, keys, count;  // first position of the first range, keys of each, ranges that are not empty
 
   __device__ Ranges(int begin, int last, int splits) {
+    constexpr int kTile = 32;  // the least that a kernel takes at once
     first = begin / static_cast<int>(kKvBlock) * static_cast<int>(kKvBlock);
     const int all = last + 1 - first;
-    keys = max(kLeastKeys, ((all + splits - 1) / splits + kKeys - 1) / kKeys * kKeys);
+    keys = max(kLeastKeys, ((all + splits - 1) / splits + kTile - 1) / kTile * kTile);
     count = (all + keys - 1) / keys;
   }
 };
@@ -66,15 +67,18 @@ __device__ __forceinline__ void put_head_digits(const FewArgs& a, int r, int kv_
   }
 }
 
-template <int kHead, int kStages>
+// kKeys: of a tile.
+template <int kHead, int kKeys, int kStages>
 __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, KvView<__nv_bfloat16> kv) {
   using Rows = Tile<kHead>;
-  constexpr int kTileBytes = kKeys * Rows::kRowBytes, kHalf = kHead / 2, kDims = kHead / kWarps;
+  constexpr int kTileBytes = kKeys * Rows::kRowBytes, kDims = kHead / kWarps;
+  // Warps share out a tile's scores by 8 keys, and what warps are left by parts of a head's dimensions.
+  constexpr int kParts = kWarps / (kKeys / 8), kPart = kHead / kParts;
   constexpr int kScoreStride = kKeys + 4;
   extern __shared__ __align__(128) uint8_t shared[];
   // [K tile, V tile] × kStages, Q
   uint8_t* q_tile = shared + kStages * 2 * kTileBytes;
-  __shared__ float scores[2][16][kScoreStride];  // of the two halves of a head's dimensions
+  __shared__ float scores[kParts][16][kScoreStride];
   depend_release();
 
   const int split = blockIdx.x, kv_head = blockIdx.y, r = blockIdx.z, splits = gridDim.x;
@@ -117,18 +121,18 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
 
   float sum[kDims / 8][4] = {};
   float top[2] = {-FLT_MAX, -FLT_MAX}, total[2] = {0, 0};  // of rows lane / 4 and lane / 4 + 8
-  const int n_tile = warp % 4, half = warp / 4;
+  const int n_tile = warp % (kKeys / 8), part = warp / (kKeys / 8);
   for (int t = 0; t < tiles; ++t) {
     copies_wait<kStages - 1>();
     __syncthreads();
     const uint8_t* k_tile = shared + t % kStages * 2 * kTileBytes;
     const uint8_t* v_tile = k_tile + kTileBytes;
 
-    // Scores of 8 keys over half of the dimensions; 32 dimensions a turn.
+    // Scores of 8 keys over a part of the dimensions; 32 dimensions a turn.
     float s[2][4] = {};
 #pragma unroll
-    for (int d = 0; d < kHalf; d += 32) {
-      const int chunk = (half * kHalf + d) / 8;
+    for (int d = 0; d < kPart; d += 32) {
+      const int chunk = (part * kPart + d) / 8;
       uint32_t b[4], q0[4], q1[4];
       load_matrices(b, shared_address(k_tile + Rows::at(n_tile * 8 + lane % 8, chunk + lane / 8)));
       load_matrices(q0, shared_address(q_tile + Rows::at(lane % 16, chunk + lane / 16)));
@@ -137,23 +141,26 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
       multiply_add(s[1], q1, b[2], b[3]);
     }
     const int row = lane / 4, col = n_tile * 8 + lane % 4 * 2;
-    *reinterpret_cast<float2*>(&scores[half][row][col]) = make_float2(s[0][0] + s[1][0], s[0][1] + s[1][1]);
-    *reinterpret_cast<float2*>(&scores[half][row + 8][col]) =
+    *reinterpret_cast<float2*>(&scores[part][row][col]) = make_float2(s[0][0] + s[1][0], s[0][1] + s[1][1]);
+    *reinterpret_cast<float2*>(&scores[part][row + 8][col]) =
         make_float2(s[0][2] + s[1][2], s[0][3] + s[1][3]);
     __syncthreads();
 
     // Every warp turns the scores into the A operand of P V: rows lane / 4 (+ 8), keys 2 (lane % 4) + 8 j.
-    float p[2][8], high[2] = {top[0], top[1]};
+    float p[2][kKeys / 4], high[2] = {top[0], top[1]};
 #pragma unroll
     for (int i = 0; i < 2; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
+      for (int j = 0; j < kKeys / 8; ++j) {
         const int c = j * 8 + lane % 4 * 2, at = row + 8 * i;
-        const float2 u = *reinterpret_cast<const float2*>(&scores[0][at][c]),
-                     v = *reinterpret_cast<const float2*>(&scores[1][at][c]);
+        float2 u = *reinterpret_cast<const float2*>(&scores[0][at][c]);
+        if constexpr (kParts == 2) {
+          const float2 v = *reinterpret_cast<const float2*>(&scores[1][at][c]);
+          u.x += v.x, u.y += v.y;
+        }
         const int key = begin + t * kKeys + c;
-        p[i][2 * j] = key >= first && key < end ? u.x + v.x : -INFINITY;
-        p[i][2 * j + 1] = key + 1 >= first && key + 1 < end ? u.y + v.y : -INFINITY;
+        p[i][2 * j] = key >= first && key < end ? u.x : -INFINITY;
+        p[i][2 * j + 1] = key + 1 >= first && key + 1 < end ? u.y : -INFINITY;
         high[i] = fmaxf(high[i], fmaxf(p[i][2 * j], p[i][2 * j + 1]));
       }
     float shrink[2];
@@ -173,7 +180,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
 #pragma unroll
     for (auto& n : sum) n[0] *= shrink[0], n[1] *= shrink[0], n[2] *= shrink[1], n[3] *= shrink[1];
 #pragma unroll
-    for (int ks = 0; ks < 2; ++ks) {
+    for (int ks = 0; ks < kKeys / 16; ++ks) {
       const uint32_t pa[4] = {
           pack_pair(p[0][4 * ks], p[0][4 * ks + 1]), pack_pair(p[1][4 * ks], p[1][4 * ks + 1]),
           pack_pair(p[0][4 * ks + 2], p[0][4 * ks + 3]), pack_pair(p[1][4 * ks + 2], p[1][4 * ks + 3])};
@@ -312,12 +319,12 @@ int splits_of(const Device& device, const HeadShape& s) {
   return static_cast<int>(std::min<int64_t>({wanted, useful, kMaxSplits}));
 }
 
-template <int kHead, int kStages>
+template <int kHead, int kKeys, int kStages>
 void launch_few(const Device& device, const FewArgs& args, const KvView<__nv_bfloat16>& kv,
                 const HeadShape& s, int64_t rows) {
   const int splits = splits_of(device, s);
   constexpr size_t kShared = (kStages * 2 * kKeys + 16) * Tile<kHead>::kRowBytes;
-  launch(device, attend_few_kernel<kHead, kStages>, dim3(splits, s.kv_heads, rows), dim3(32 * kWarps),
+  launch(device, attend_few_kernel<kHead, kKeys, kStages>, dim3(splits, s.kv_heads, rows), dim3(32 * kWarps),
          kShared, args, kv);
   if (args.done == nullptr)
     launch(device, merge_kernel<kHead>, dim3(s.q_heads, rows), dim3(kHead / 4 * kSlices), 0, args, splits);
@@ -353,10 +360,11 @@ void attend_few(const Device& device, Tensor y, Tensor q, const HeadShape& s, co
                         digits};
   const KvView<__nv_bfloat16> kv(layer);
   const bool large = shared_limit >= kLargeShared;  // 3 tiles of 512 dimensions in flight, else one
-  if (s.head_dim == 512 && large) launch_few<512, 3>(device, args, kv, s, plan.rows);
-  if (s.head_dim == 512 && !large) launch_few<512, 1>(device, args, kv, s, plan.rows);
-  if (s.head_dim == 256 && large) launch_few<256, 3>(device, args, kv, s, plan.rows);
-  if (s.head_dim == 256 && !large) launch_few<256, 2>(device, args, kv, s, plan.rows);
+  if (s.head_dim == 512 && large) launch_few<512, 32, 3>(device, args, kv, s, plan.rows);
+  if (s.head_dim == 512 && !large) launch_few<512, 32, 1>(device, args, kv, s, plan.rows);
+  // On Hopper a full window is 17 ranges of 64 keys for each of the 12B's KV heads: one tile each.
+  if (s.head_dim == 256 && large) launch_few<256, 64, 1>(device, args, kv, s, plan.rows);
+  if (s.head_dim == 256 && !large) launch_few<256, 32, 2>(device, args, kv, s, plan.rows);
 }
 
 }  // namespace tessera::cuda

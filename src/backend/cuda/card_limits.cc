@@ -33,8 +33,9 @@ double product_rate(cuda::Device& device) {
   for (size_t i = 0; i < values.size(); ++i)
     values[i] = f32_to_bf16(some_value(static_cast<int64_t>(i) * 7 + 3));
   const auto x = device.allocate(kSide * kSide * 2, false), y = device.allocate(kSide * kSide * 4, false);
-  cuda::check(cudaMemcpy(x.get(), values.data(), values.size() * 2, cudaMemcpyHostToDevice),
-              "copying to the card");
+  cuda::check(
+      cudaMemcpyAsync(x.get(), values.data(), values.size() * 2, cudaMemcpyHostToDevice, device.stream()),
+      "copying to the card");
   cudaEvent_t begin = nullptr, end = nullptr;
   cuda::check(cudaEventCreate(&begin), "cudaEventCreate");
   cuda::check(cudaEventCreate(&end), "cudaEventCreate");
