@@ -16,7 +16,7 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr float kLog2e = 1.4426950408889634F;
+[[maybe_unused]] constexpr float kLog2e = 1.4426950408889634F;
 constexpr int kGroups = 2, kThreads = 128 * kGroups, kGroupPairs = 64, kKeys = 64;
 constexpr int kDims = 256;  // of a warpgroup's sum
 
