@@ -173,6 +173,7 @@ describe('media', () => {
     await page.getByText('You are talking to the small default model').waitFor();
     expect(await page.locator('.card strong').allInnerTexts()).toEqual([...Object.keys(cards), 'Write something, let it read']);
     await page.locator('.card', { hasText: title }).dblclick(); // as many people do
+    await replies(page).last().waitFor();
     await settled(page);
     expect(mock.requests).toHaveLength(1);
     const parts = sentParts();

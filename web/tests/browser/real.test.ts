@@ -102,6 +102,7 @@ describe.runIf(binary)('tessera serve', () => {
     await card.waitFor();
     expect(await page.locator('.card').count()).toBe(Object.keys(cards).length);
     await ((await card.evaluate((e) => e.tagName)) === 'BUTTON' ? card : card.getByRole('button')).click();
+    await replies(page).last().waitFor(); // the example comes first
     await settled(page);
     expect(await answer(page), program.output).toBe(expected);
   });
