@@ -77,8 +77,8 @@ class KvTiles {
 
   const KvView<__nv_bfloat16>& kv_;
   int sequence_, begin_, last_, tid_;
-  int lane_block_ = 0, block_[kTileBlocks] = {},
-      left_ = 0;  // left_: rows of the tile from this thread's first
+  int lane_block_ = 0, block_[kTileBlocks] = {};
+  int left_ = 0;  // rows of the tile from this thread's first
   int64_t own_;   // element of a block
 };
 

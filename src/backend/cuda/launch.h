@@ -5,7 +5,9 @@
 // Rules for a kernel that is started by launch(): every thread calls depend_wait() before it reads or writes
 // anything that another kernel writes or reads (then all earlier work of the stream is complete and visible),
 // also in blocks that have nothing to do: a block that ends without waiting would let the next kernel pass
-// its own wait too early. depend_release() lets the next kernel start; call it first.
+// its own wait too early. Before it may come reads of weights, of the plan (ops.h) and of what earlier steps
+// left in the KV cache: their writers end before the step's first kernel starts. depend_release() lets the
+// next kernel start; call it first.
 #include <cuda_runtime.h>
 
 #include <utility>

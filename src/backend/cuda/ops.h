@@ -24,8 +24,7 @@ struct PlanView {
   const int32_t* sequence = nullptr;
   const int32_t* span_end = nullptr;
   const int32_t* turn = nullptr;
-  const int32_t* fresh =
-      nullptr;  // first position of the row's sequence in this step: the cache has those below
+  const int32_t* fresh = nullptr;  // first position of the row's sequence in this step
   const int32_t* media_row = nullptr;
   const int32_t* logit_row = nullptr;
   int64_t rows = 0, media_rows = 0, logit_rows = 0;
