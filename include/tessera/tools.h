@@ -101,6 +101,8 @@ struct OperationBenchRun {
     int64_t bytes() const {
       return weight_bytes + kv_read_bytes + kv_written_bytes + read_bytes + written_bytes;
     }
+    /// All counts, bytes and seconds of another are added; the name stays.
+    Kind& operator+=(const Kind& other);
   };
   BenchRun step;            // of whole steps, as they always run
   std::vector<Kind> kinds;  // in the order of a step

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/median.h"
 #include "cli/bench_report.h"
 
 namespace tessera::cli {
@@ -15,16 +16,7 @@ using Kind = OperationBenchRun::Kind;
 // All kinds, and what a step takes without any.
 Kind together(const OperationBenchRun& run) {
   Kind sum{.name = "together", .seconds = run.empty_step_seconds};
-  for (const Kind& k : run.kinds) {
-    sum.calls += k.calls;
-    sum.weight_bytes += k.weight_bytes;
-    sum.kv_read_bytes += k.kv_read_bytes;
-    sum.kv_written_bytes += k.kv_written_bytes;
-    sum.read_bytes += k.read_bytes;
-    sum.written_bytes += k.written_bytes;
-    sum.operations += k.operations;
-    sum.seconds += k.seconds;
-  }
+  for (const Kind& k : run.kinds) sum += k;
   return sum;
 }
 

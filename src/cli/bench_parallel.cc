@@ -8,6 +8,8 @@
 #include <chrono>
 #include <thread>
 
+#include "base/median.h"
+
 namespace tessera::cli {
 namespace {
 
@@ -63,14 +65,13 @@ std::vector<ParallelRun> bench_parallel(const std::shared_ptr<Engine>& engine,
       const double seconds = time_together(engine, count, prompt_tokens, tokens);
       if (i > 0) run.seconds.push_back(seconds);
     }
-    std::sort(run.seconds.begin(), run.seconds.end());
     runs.push_back(std::move(run));
   }
   return runs;
 }
 
 double ParallelRun::tokens_per_s() const {
-  return sessions * tokens / seconds[seconds.size() / 2];
+  return sessions * tokens / median_of(seconds);
 }
 
 std::string parallel_table(const std::vector<ParallelRun>& runs) {

@@ -8,16 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/machine.h"
+#include "base/median.h"
 #include "cli/commit.h"
 #include "cli/terminal.h"
 
 namespace tessera::cli {
-
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
 
 double percent(double part, double whole) {
   return whole > 0 ? 100 * part / whole : 0;

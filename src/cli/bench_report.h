@@ -16,7 +16,6 @@ struct BenchReport {
   MachineLimits limits;
 };
 
-double median_of(std::vector<double> values);
 double percent(double part, double whole);  // 0 of nothing
 /// The machine's limits where the run was: bytes read a second; operations a second of the kind that its
 /// products are of, "int8", "f32" …

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/median.h"
 #include "engine/operation_trace.h"
 #include "engine/stepper.h"
 #include "media/media.h"
@@ -130,12 +131,6 @@ void check_operations(const EngineImpl& impl, const BenchTest& test) {
         "bench of the operations of a prompt of {} tokens, a step of this engine has at most {}; use a "
         "larger chunk",
         test.tokens, o.chunk_tokens);
-}
-
-double median_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 /// Seconds of one step, over and over at the same place, as it is and taken apart.

@@ -52,6 +52,18 @@ double operations_of(const Tensor& x, const Weight& w) {
 
 }  // namespace
 
+OperationBenchRun::Kind& OperationBenchRun::Kind::operator+=(const Kind& other) {
+  calls += other.calls;
+  weight_bytes += other.weight_bytes;
+  kv_read_bytes += other.kv_read_bytes;
+  kv_written_bytes += other.kv_written_bytes;
+  read_bytes += other.read_bytes;
+  written_bytes += other.written_bytes;
+  operations += other.operations;
+  seconds += other.seconds;
+  return *this;
+}
+
 OperationBenchRun::Kind OperationTrace::traced(OperationKind kind) const {
   Moved out = traced_[at(kind)];
   out.name = kNames[at(kind)];
@@ -76,13 +88,8 @@ void OperationTrace::pass(OperationKind kind, const Moved& moved, const Call& ca
     return;
   }
   Moved& sum = traced_[at(kind)];
+  sum += moved;
   ++sum.calls;
-  sum.weight_bytes += moved.weight_bytes;
-  sum.kv_read_bytes += moved.kv_read_bytes;
-  sum.kv_written_bytes += moved.kv_written_bytes;
-  sum.read_bytes += moved.read_bytes;
-  sum.written_bytes += moved.written_bytes;
-  sum.operations += moved.operations;
   const auto start = Clock::now();
   call();
   sum.seconds += std::chrono::duration<double>(Clock::now() - start).count();
