@@ -11,12 +11,12 @@ namespace tessera::cli {
 namespace {
 
 using nlohmann::json;
-using Kind = OperationBenchRun::Kind;
+using Moved = OperationBenchRun::Kind;
 
 // All kinds, and what a step takes without any.
-Kind together(const OperationBenchRun& run) {
-  Kind sum{.name = "together", .seconds = run.empty_step_seconds};
-  for (const Kind& k : run.kinds) sum += k;
+Moved together(const OperationBenchRun& run) {
+  Moved sum{.name = "together", .seconds = run.empty_step_seconds};
+  for (const Moved& k : run.kinds) sum += k;
   return sum;
 }
 
@@ -44,12 +44,12 @@ class Table {
     if (computes())
       out += fmt::format("{:>11}{:>8}", "GFLOP/s", fmt::format("% {}", peak_name(run_.step, limits_)));
     out += "\n";
-    for (const Kind& k : run_.kinds) out += row(k);
+    for (const Moved& k : run_.kinds) out += row(k);
     if (run_.empty_step_seconds > 0)
       out += row({.name = "none: plan, wait", .seconds = run_.empty_step_seconds});
-    const Kind sum = together(run_);
+    const Moved sum = together(run_);
     out += row(sum);
-    Kind step = sum;
+    Moved step = sum;
     step.name = "the whole step";
     step.seconds = step_s_;
     return out + row(step);
@@ -58,7 +58,7 @@ class Table {
  private:
   bool computes() const { return run_.step.test.kind != BenchTest::Kind::kGenerate; }
 
-  std::string row(const Kind& k) const {
+  std::string row(const Moved& k) const {
     const auto megabytes = [](int64_t bytes) {
       return bytes > 0 ? fmt::format("{:.3f}", static_cast<double>(bytes) / 1e6) : std::string();
     };
@@ -82,7 +82,7 @@ class Table {
   double step_s_;
 };
 
-json kind_json(const Kind& k, const OperationBenchRun& run, const MachineLimits& limits) {
+json kind_json(const Moved& k, const OperationBenchRun& run, const MachineLimits& limits) {
   const double bytes_s = per_second(static_cast<double>(k.bytes()), k.seconds),
                ops_s = per_second(k.operations, k.seconds);
   return {{"name", k.name},
@@ -120,7 +120,7 @@ std::string operations_json(const OperationReport& report) {
   out["peak"] = peak_name(any, report.limits);
   for (const OperationBenchRun& run : report.runs) {
     json kinds = json::array();
-    for (const Kind& k : run.kinds) kinds.push_back(kind_json(k, run, report.limits));
+    for (const Moved& k : run.kinds) kinds.push_back(kind_json(k, run, report.limits));
     out["steps"].push_back({{"test", bench_test_name(run.step.test)},
                             {"rows", run.step.test.tokens},
                             {"depth", run.step.test.depth},

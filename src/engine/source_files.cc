@@ -26,7 +26,7 @@ std::string chat_template_of(const SourceModel& source) {
                     config = source.path() + "/tokenizer_config.json";
   if (file_exists(plain)) return read_text_file(plain, kMaxTemplateBytes);
   if (!file_exists(config)) return {};
-  const Json json = read_json_file(config, kMaxTemplateBytes);
+  const FileJson json = read_json_file(config, kMaxTemplateBytes);
   const auto it = json.is_object() ? json.find("chat_template") : json.end();
   return it != json.end() && it->is_string() ? it->get<std::string>() : "";
 }

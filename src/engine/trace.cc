@@ -10,15 +10,14 @@
 namespace tessera {
 namespace {
 
-using Json = nlohmann::json;
 constexpr int64_t kMaxPartsBytes = int64_t{64} << 20;
 
-Json read_parts(const std::string& path) {
+nlohmann::json read_parts(const std::string& path) {
   const std::string text = read_text_file(path, kMaxPartsBytes);
-  Json parts;
+  nlohmann::json parts;
   try {
-    parts = Json::parse(text);
-  } catch (const Json::exception& e) {
+    parts = nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& e) {
     throw_error(ErrorKind::kBadRequest, "{}: {}", path, e.what());
   }
   if (!parts.is_array() || parts.empty())
@@ -28,12 +27,13 @@ Json read_parts(const std::string& path) {
   return parts;
 }
 
-void append_part(Sequence& sequence, const Json& part, size_t index, const std::string& path) {
+void append_part(Sequence& sequence, const nlohmann::json& part, size_t index, const std::string& path) {
   const auto refuse = [&] {
     throw_error(ErrorKind::kBadRequest,
                 "{}: part {} is {}, expected \"text\", [\"image\", file, budget], [\"audio\", file] or "
                 "[\"ids\", [..]]",
-                path, index, part.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80));
+                path, index,
+                part.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 80));
   };
   if (part.is_string()) return sequence.append_text(part.get<std::string>());
   if (!part.is_array() || part.size() < 2 || !part[0].is_string()) refuse();
@@ -41,7 +41,7 @@ void append_part(Sequence& sequence, const Json& part, size_t index, const std::
   if (kind == "ids") {
     if (!part[1].is_array()) refuse();
     std::vector<int32_t> ids;
-    for (const Json& id : part[1]) {
+    for (const nlohmann::json& id : part[1]) {
       if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) refuse();
       ids.push_back(id.get<int32_t>());
     }
@@ -64,7 +64,7 @@ std::span<const uint8_t> raw(const std::vector<T>& v) {
 
 void trace(const Engine& engine, const TraceOptions& options) {
   EngineImpl& impl = engine.impl();
-  const Json parts = read_parts(options.parts_path);
+  const nlohmann::json parts = read_parts(options.parts_path);
   Sequence sequence(impl.config, impl.tokenizer);
   if (!(parts[0].is_array() && !parts[0].empty() && parts[0][0] == "ids"))
     sequence.append_tokens(std::vector{impl.config.bos});

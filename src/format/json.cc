@@ -23,11 +23,11 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-Json parse_json(std::string_view text, const std::string& where) {
+FileJson parse_json(std::string_view text, const std::string& where) {
   std::vector<std::unordered_set<std::string>> names;  // one set per open object
   int64_t values = 0;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    using Kind = Json::parse_event_t;
+  const auto check = [&](int depth, FileJson::parse_event_t event, FileJson& parsed) {
+    using Kind = FileJson::parse_event_t;
     if (event == Kind::object_start || event == Kind::array_start) {
       if (depth >= kMaxDepth)
         throw_error(ErrorKind::kBadModel, "{}: JSON is nested deeper than {} levels", where, kMaxDepth);
@@ -45,14 +45,14 @@ Json parse_json(std::string_view text, const std::string& where) {
     return true;
   };
   try {
-    return Json::parse(text.begin(), text.end(), check);
-  } catch (const Json::exception& e) {
+    return FileJson::parse(text.begin(), text.end(), check);
+  } catch (const FileJson::exception& e) {
     throw_error(ErrorKind::kBadModel, "{}: not valid JSON: {}; download the file again", where,
                 printable(e.what()));
   }
 }
 
-Json read_json_file(const std::string& path, int64_t max_bytes) {
+FileJson read_json_file(const std::string& path, int64_t max_bytes) {
   return parse_json(read_text_file(path, max_bytes), path);
 }
 

@@ -6,14 +6,14 @@
 
 namespace tessera {
 
-using Json = nlohmann::json;
+using FileJson = nlohmann::json;
 
 /// Parses the whole of `text`. `where` (a path) is used in errors only.
 /// Throws Error(kBadModel): not JSON, a name twice in one object, deeper than 64, more than 8 million values.
-Json parse_json(std::string_view text, const std::string& where);
+FileJson parse_json(std::string_view text, const std::string& where);
 
 /// Reads and parses a file of at most `max_bytes`. Throws Error(kIo | kTooLarge | kBadModel).
-Json read_json_file(const std::string& path, int64_t max_bytes);
+FileJson read_json_file(const std::string& path, int64_t max_bytes);
 
 /// File-derived text for an error message: control and non-ASCII bytes become '?', cut after 160 bytes.
 std::string printable(std::string_view text);

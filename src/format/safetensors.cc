@@ -21,7 +21,8 @@ std::optional<FileType> type_from(const std::string& name) {
 }
 
 /// A member of one tensor's JSON object; throws when it is absent.
-const Json& member(const Json& entry, const char* key, const std::string& path, const std::string& name) {
+const FileJson& member(const FileJson& entry, const char* key, const std::string& path,
+                       const std::string& name) {
   const auto it = entry.find(key);
   if (it == entry.end())
     throw_error(ErrorKind::kBadModel, "{}: tensor {} has no \"{}\" in the header", path, printable(name),
@@ -30,22 +31,23 @@ const Json& member(const Json& entry, const char* key, const std::string& path, 
 }
 
 /// A non-negative integer that fits int64; nothing else ("1.0", "-1", "1e3" and NaN are refused).
-int64_t count_from(const Json& value, const char* what, const std::string& path, const std::string& name) {
+int64_t count_from(const FileJson& value, const char* what, const std::string& path,
+                   const std::string& name) {
   constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   if (!value.is_number_unsigned() || value.get<uint64_t>() > kMax)
-    throw_error(ErrorKind::kBadModel,
-                "{}: tensor {} has {} in its {}, expected an integer from 0 to 2^63 - 1", path,
-                printable(name), printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)), what);
+    throw_error(
+        ErrorKind::kBadModel, "{}: tensor {} has {} in its {}, expected an integer from 0 to 2^63 - 1", path,
+        printable(name), printable(value.dump(-1, ' ', false, FileJson::error_handler_t::replace)), what);
   return static_cast<int64_t>(value.get<uint64_t>());
 }
 
-std::vector<int64_t> shape_from(const Json& value, const std::string& path, const std::string& name) {
+std::vector<int64_t> shape_from(const FileJson& value, const std::string& path, const std::string& name) {
   if (!value.is_array() || value.size() > kMaxRank)
     throw_error(ErrorKind::kBadModel, "{}: tensor {} has shape {}, expected a list of at most {} sizes", path,
-                printable(name), printable(value.dump(-1, ' ', false, Json::error_handler_t::replace)),
+                printable(name), printable(value.dump(-1, ' ', false, FileJson::error_handler_t::replace)),
                 kMaxRank);
   std::vector<int64_t> shape;
-  for (const Json& size : value) shape.push_back(count_from(size, "shape", path, name));
+  for (const FileJson& size : value) shape.push_back(count_from(size, "shape", path, name));
   return shape;
 }
 
@@ -59,14 +61,14 @@ int64_t bytes_of(const FileTensor& tensor) {
   return bytes;
 }
 
-SafetensorsEntry entry_from(const std::string& name, const Json& json, std::span<const uint8_t> data,
+SafetensorsEntry entry_from(const std::string& name, const FileJson& json, std::span<const uint8_t> data,
                             const std::string& path) {
   if (!json.is_object())
     throw_error(ErrorKind::kBadModel, "{}: header entry {} is not an object", path, printable(name));
   SafetensorsEntry entry;
   entry.tensor.name = name;
   entry.tensor.file = path;
-  const Json& type = member(json, "dtype", path, name);
+  const FileJson& type = member(json, "dtype", path, name);
   if (!type.is_string())
     throw_error(ErrorKind::kBadModel, "{}: tensor {} has a dtype that is not a string", path,
                 printable(name));
@@ -76,7 +78,7 @@ SafetensorsEntry entry_from(const std::string& name, const Json& json, std::span
   entry.tensor.type = known.value_or(FileType::kU8);
   entry.tensor.shape = shape_from(member(json, "shape", path, name), path, name);
 
-  const Json& offsets = member(json, "data_offsets", path, name);
+  const FileJson& offsets = member(json, "data_offsets", path, name);
   if (!offsets.is_array() || offsets.size() != 2)
     throw_error(ErrorKind::kBadModel, "{}: tensor {} has data_offsets that are not [begin, end]", path,
                 printable(name));
@@ -97,7 +99,7 @@ SafetensorsEntry entry_from(const std::string& name, const Json& json, std::span
   return entry;
 }
 
-std::map<std::string, std::string> metadata_from(const Json& json, const std::string& path) {
+std::map<std::string, std::string> metadata_from(const FileJson& json, const std::string& path) {
   if (!json.is_object()) throw_error(ErrorKind::kBadModel, "{}: __metadata__ is not an object", path);
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : json.items()) {
@@ -136,7 +138,7 @@ SafetensorsHeader parse_safetensors(std::span<const uint8_t> file, const std::st
     throw_error(ErrorKind::kBadModel, "{}: the header has {} bytes, the limit is {}", path, header_bytes,
                 kMaxHeaderBytes);
   const auto* text = reinterpret_cast<const char*>(file.data() + 8);
-  const Json json = parse_json({text, static_cast<size_t>(header_bytes)}, path);
+  const FileJson json = parse_json({text, static_cast<size_t>(header_bytes)}, path);
   if (!json.is_object()) throw_error(ErrorKind::kBadModel, "{}: the header is not a JSON object", path);
 
   SafetensorsHeader header;

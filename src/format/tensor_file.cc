@@ -37,7 +37,7 @@ bool is_plain_file_name(const std::string& name) {
 }
 
 std::map<std::string, std::string> read_weight_map(const std::string& index_path) {
-  const Json json = read_json_file(index_path, kMaxIndexBytes);
+  const FileJson json = read_json_file(index_path, kMaxIndexBytes);
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
     throw_error(ErrorKind::kBadModel, "{}: no \"weight_map\" object (tensor name to file)", index_path);
   std::map<std::string, std::string> files;
@@ -45,7 +45,7 @@ std::map<std::string, std::string> read_weight_map(const std::string& index_path
     if (!file.is_string() || !is_plain_file_name(file.get_ref<const std::string&>()))
       throw_error(ErrorKind::kBadModel,
                   "{}: tensor {} is said to be in {}, expected a file name of this directory", index_path,
-                  printable(name), printable(file.dump(-1, ' ', false, Json::error_handler_t::replace)));
+                  printable(name), printable(file.dump(-1, ' ', false, FileJson::error_handler_t::replace)));
     files[name] = file.get<std::string>();
   }
   if (files.empty()) throw_error(ErrorKind::kBadModel, "{}: the weight_map is empty", index_path);

@@ -144,7 +144,7 @@ ModelConfig ModelConfig::load(const std::string& directory) {
   ModelConfig config;
   config.path = directory;
   const std::string path = directory + "/config.json";
-  const Json json = read_json_file(path, kMaxConfigBytes);
+  const FileJson json = read_json_file(path, kMaxConfigBytes);
   const JsonFields top(json, path, "");
   const std::string type = top.text_or("model_type", "");
   const bool text_only = type == "gemma4_unified_text";
@@ -168,15 +168,15 @@ ModelConfig ModelConfig::load(const std::string& directory) {
   check_quantization(top);
 
   const std::string generation_path = directory + "/generation_config.json";
-  const Json generation =
-      file_exists(generation_path) ? read_json_file(generation_path, kMaxConfigBytes) : Json(nullptr);
+  const FileJson generation =
+      file_exists(generation_path) ? read_json_file(generation_path, kMaxConfigBytes) : FileJson(nullptr);
   read_generation(
       generation.is_null() ? std::nullopt : std::optional(JsonFields(generation, generation_path, "")), top,
       text, config);
 
   const std::string processor_path = directory + "/processor_config.json";
   if (file_exists(processor_path)) {
-    const Json processor = read_json_file(processor_path, kMaxConfigBytes);
+    const FileJson processor = read_json_file(processor_path, kMaxConfigBytes);
     read_processor(JsonFields(processor, processor_path, ""), config);
   }
   return config;

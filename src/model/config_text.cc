@@ -44,10 +44,10 @@ std::vector<bool> read_layer_types(const JsonFields& text, ModelConfig& config) 
     for (int64_t i = 0; i < layers; ++i) sliding.push_back(i % 6 != 5);
     return sliding;
   }
-  const Json& types = text.json()["layer_types"];
+  const FileJson& types = text.json()["layer_types"];
   if (!types.is_array() || types.empty() || types.size() > kMaxLayers)
     text.refuse("layer_types", fmt::format("a list of 1 to {} layer types", kMaxLayers));
-  for (const Json& type : types) {
+  for (const FileJson& type : types) {
     if (type != "sliding_attention" && type != "full_attention")
       text.refuse("layer_types", "a list of \"sliding_attention\" and \"full_attention\"");
     sliding.push_back(type == "sliding_attention");

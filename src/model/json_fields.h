@@ -14,7 +14,7 @@ class JsonFields {
  public:
   /// `file`: path, `path`: the object's place in it ("text_config."; "" at the top). The object must outlive
   /// this. Throws Error(kBadModel) when `object` is not a JSON object.
-  JsonFields(const Json& object, std::string file, std::string path);
+  JsonFields(const FileJson& object, std::string file, std::string path);
 
   bool has(const char* key) const;  // present and not null
   /// All throw Error(kBadModel) for another type or a value outside [min, max].
@@ -31,11 +31,11 @@ class JsonFields {
   /// Throws Error(kBadModel): "FILE: KEY is VALUE, expected `expected`".
   [[noreturn]] void refuse(const std::string& key, const std::string& expected) const;
 
-  const Json& json() const { return *json_; }
+  const FileJson& json() const { return *json_; }
   const std::string& file() const { return file_; }
 
  private:
-  const Json* json_;
+  const FileJson* json_;
   std::string file_, path_;
 };
 

@@ -160,7 +160,7 @@ bool read_thinking(const Fields& fields, const ApiContext& context, GenerateOpti
   return thinks;
 }
 
-GenerateRequest parse(Json& body, const ApiContext& context) {
+GenerateRequest parse_messages(Json& body, const ApiContext& context) {
   if (body.is_object() && !body.contains("max_tokens"))
     throw bad_request("max_tokens is missing; expected a number of tokens");
   return parse_anthropic(body, context);
@@ -202,6 +202,7 @@ GenerateRequest parse_anthropic(Json& body, const ApiContext& context) {
   return request;
 }
 
-const Api kAnthropicMessages = {"messages", "/v1/messages", parse, make_anthropic_writer, anthropic_error};
+const Api kAnthropicMessages = {"messages", "/v1/messages", parse_messages, make_anthropic_writer,
+                                anthropic_error};
 
 }  // namespace tessera::server

@@ -92,7 +92,7 @@ bool read_reasoning(const Fields& fields, const ApiContext& context, GenerateOpt
   return thinks;
 }
 
-GenerateRequest parse(Json& body, const ApiContext& context) {
+GenerateRequest parse_chat_completion(Json& body, const ApiContext& context) {
   const Fields fields(body, "");
   GenerateRequest request;
   request.chat = {{"messages", Json::array()}};
@@ -156,7 +156,7 @@ Json openai_error_json(const ApiError& error) {
   return {{"error", std::move(inner)}};
 }
 
-const Api kOpenAiChat = {"chat_completions", "/v1/chat/completions", parse, make_openai_chat_writer,
-                         openai_error};
+const Api kOpenAiChat = {"chat_completions", "/v1/chat/completions", parse_chat_completion,
+                         make_openai_chat_writer, openai_error};
 
 }  // namespace tessera::server

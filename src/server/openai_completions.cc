@@ -23,7 +23,7 @@ std::vector<int32_t> read_ids(const Json& list, const std::string& place) {
   return ids;
 }
 
-GenerateRequest parse(Json& body, const ApiContext& context) {
+GenerateRequest parse_completion(Json& body, const ApiContext& context) {
   const Fields fields(body, "");
   GenerateRequest request;
   read_openai_common(fields, context, request);
@@ -171,6 +171,6 @@ std::unique_ptr<ReplyWriter> writer(const WriterParts& parts) {
 
 }  // namespace
 
-const Api kOpenAiCompletions = {"completions", "/v1/completions", parse, writer, openai_error};
+const Api kOpenAiCompletions = {"completions", "/v1/completions", parse_completion, writer, openai_error};
 
 }  // namespace tessera::server

@@ -91,7 +91,7 @@ void read_tools(const Fields& fields, GenerateRequest& request) {
   }
 }
 
-GenerateRequest parse(Json& body, const ApiContext& context) {
+GenerateRequest parse_responses(Json& body, const ApiContext& context) {
   const Fields fields(body, "");
   GenerateRequest request;
   request.chat = {{"messages", Json::array()}};
@@ -155,6 +155,7 @@ GenerateRequest parse(Json& body, const ApiContext& context) {
 
 }  // namespace
 
-const Api kOpenAiResponses = {"responses", "/v1/responses", parse, make_responses_writer, openai_error};
+const Api kOpenAiResponses = {"responses", "/v1/responses", parse_responses, make_responses_writer,
+                              openai_error};
 
 }  // namespace tessera::server

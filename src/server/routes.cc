@@ -12,7 +12,7 @@
 namespace tessera::server {
 namespace {
 
-constexpr size_t kMaxTokens = 1 << 20;
+constexpr size_t kMaxTokenIds = 1 << 20;
 
 HttpAnswer json_answer(const Json& json) {
   return {200, "application/json", dump(json)};
@@ -235,8 +235,8 @@ HttpAnswer Service::detokenize(const HttpRequest& request) {
   const Fields fields(body, "");
   const Json* tokens = fields.list("tokens");
   if (tokens == nullptr) bad_field("tokens", nullptr, "a list of token ids");
-  if (tokens->size() > kMaxTokens)
-    throw bad_request(fmt::format("tokens has more than {} entries", kMaxTokens));
+  if (tokens->size() > kMaxTokenIds)
+    throw bad_request(fmt::format("tokens has more than {} entries", kMaxTokenIds));
   std::vector<int32_t> ids;
   for (size_t i = 0; i < tokens->size(); ++i) {
     const Json& id = (*tokens)[i];
