@@ -99,8 +99,14 @@ __global__ void __launch_bounds__(C::warps * 32, 1) matvec_int(const MatvecArgs 
     copies_commit();
   };
   if (left <= 1) depend_release();
+
 #pragma unroll
-  for (int i = 0; i < kSlots; ++i) fetch();
+  for (int i = 0; i < kSlots; ++i) {
+    // With all slots asked for at once 19 MB are on their way on an H200, and what the kernel before this one
+    // reads and writes waits behind them for microseconds.
+    if (i > 0) copies_wait<0>();
+    fetch();
+  }
 
   const uint8_t *column[kSets], *row[kSets];  // of x: where B and the scales come from
 #pragma unroll
