@@ -51,16 +51,16 @@ struct FewArgs {
   DigitsOut digits;   // of y
 };
 
-// Digits of what this block has stored of row r: the query heads of a KV head. After a barrier.
+// Digits of row r's query heads of a KV head, bfloat16 in shared memory: [group][kHead].
 template <int kHead>
-__device__ __forceinline__ void put_head_digits(const FewArgs& a, int r, int kv_head, int heads) {
+__device__ __forceinline__ void put_head_digits(const FewArgs& a, int r, int kv_head, int heads,
+                                                const uint8_t* y) {
   constexpr int kBlocks = kHead / kDigitCols;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, stride = heads * kHead;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   for (int i = warp; i < a.group * kBlocks; i += kWarps) {
     const int block = kv_head * a.group * kBlocks + i;
-    const uint2 v =
-        __ldcg(reinterpret_cast<const uint2*>(a.y + int64_t{r} * stride + block * kDigitCols + lane * 4));
-    put_digits(record_of(a.digits.data, r, stride, block), block % 2,
+    const uint2 v = *reinterpret_cast<const uint2*>(y + (i * kDigitCols + lane * 4) * 2);
+    put_digits(record_of(a.digits.data, r, int64_t{heads} * kHead, block), block % 2,
                {__uint_as_float(v.x << 16), __uint_as_float(v.x & 0xFFFF0000U), __uint_as_float(v.y << 16),
                 __uint_as_float(v.y & 0xFFFF0000U)},
                lane, a.digits.sums);
@@ -108,16 +108,14 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     if (t >= old_tiles) depend_wait();
     load_tile(t);
   }
+  const auto q_at = [&](int c) {
+    return reinterpret_cast<uint4*>(q_tile + Rows::at(c / Rows::kChunks, c % Rows::kChunks));
+  };
+  for (int c = a.group * Rows::kChunks + tid; c < kHeads * Rows::kChunks; c += 32 * kWarps)
+    *q_at(c) = make_uint4(0, 0, 0, 0);
   depend_wait();
-  // Q, while the first keys are on their way: the group's heads, then zeros.
-  for (int c = tid; c < 16 * Rows::kChunks; c += 32 * kWarps) {
-    const int row = c / Rows::kChunks, chunk = c % Rows::kChunks;
-    uint4 v = make_uint4(0, 0, 0, 0);
-    if (row < a.group)
-      v = *reinterpret_cast<const uint4*>(a.q + (int64_t{r} * heads + kv_head * a.group + row) * kHead +
-                                          chunk * 8);
-    *reinterpret_cast<uint4*>(q_tile + Rows::at(row, chunk)) = v;
-  }
+  const auto* q = reinterpret_cast<const uint4*>(a.q + (int64_t{r} * heads + kv_head * a.group) * kHead);
+  for (int c = tid; c < a.group * Rows::kChunks; c += 32 * kWarps) *q_at(c) = q[c];
 
   float sum[kDims / 8][4] = {};
   float top[2] = {-FLT_MAX, -FLT_MAX}, total[2] = {0, 0};  // of rows lane / 4 and lane / 4 + 8
@@ -147,9 +145,10 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     __syncthreads();
 
     // Every warp turns the scores into the A operand of P V: rows lane / 4 (+ 8), keys 2 (lane % 4) + 8 j.
-    float p[2][kKeys / 4], high[2] = {top[0], top[1]};
+    float p[2][kKeys / 4] = {}, high[2] = {top[0], top[1]}, shrink[2] = {1, 1};
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
+    for (int i = 0; i < 2; ++i) {
+      if (i == 1 && a.group <= 8) break;  // rows of zeros
 #pragma unroll
       for (int j = 0; j < kKeys / 8; ++j) {
         const int c = j * 8 + lane % 4 * 2, at = row + 8 * i;
@@ -163,9 +162,6 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
         p[i][2 * j + 1] = key + 1 >= first && key + 1 < end ? u.y : -INFINITY;
         high[i] = fmaxf(high[i], fmaxf(p[i][2 * j], p[i][2 * j + 1]));
       }
-    float shrink[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
       high[i] = fmaxf(high[i], __shfl_xor_sync(~0U, high[i], 1));
       high[i] = fmaxf(high[i], __shfl_xor_sync(~0U, high[i], 2));
       shrink[i] = power_of_2((top[i] - high[i]) * kLog2e);
@@ -203,15 +199,17 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
     total[i] += __shfl_xor_sync(~0U, total[i], 2);
     const int g = lane / 4 + 8 * i;
     if (g >= a.group) continue;
+    const float inverse = 1 / total[i];
     const int64_t part = (int64_t{r} * kv.kv_heads + kv_head) * splits + split;
 #pragma unroll
     for (int n = 0; n < kDims / 8; ++n) {
       const int d = warp * kDims + n * 8 + lane % 4 * 2;
       const float u = sum[n][2 * i], v = sum[n][2 * i + 1];
-      if (ranges.count == 1)
-        *reinterpret_cast<uint32_t*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead + d) =
-            pack_pair(u / total[i], v / total[i]);
-      else
+      if (ranges.count == 1) {
+        const uint32_t y = pack_pair(u * inverse, v * inverse);
+        *reinterpret_cast<uint32_t*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead + d) = y;
+        *reinterpret_cast<uint32_t*>(q_tile + (g * kHead + d) * 2) = y;  // for the digits; q is done
+      } else
         *reinterpret_cast<float2*>(a.sums + (part * kHeads + g) * kHead + d) = make_float2(u, v);
     }
     if (ranges.count > 1 && warp == 0 && lane % 4 == 0)
@@ -219,7 +217,7 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
   }
   if (ranges.count == 1 && a.digits.data != nullptr) {
     __syncthreads();
-    put_head_digits<kHead>(a, r, kv_head, heads);
+    put_head_digits<kHead>(a, r, kv_head, heads, q_tile);
   }
   if (ranges.count == 1 || a.done == nullptr) return;
 
@@ -250,12 +248,16 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
       all += stat.y * weight;
       v.x += u.x * weight, v.y += u.y * weight, v.z += u.z * weight, v.w += u.w * weight;
     }
-    reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + kv_head * a.group + g) * kHead)[d] =
-        make_uint2(pack_pair(v.x / all, v.y / all), pack_pair(v.z / all, v.w / all));
+    const int head = kv_head * a.group + g;
+    const float inverse = 1 / all;
+    v.x *= inverse, v.y *= inverse, v.z *= inverse, v.w *= inverse;
+    reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + head) * kHead)[d] =
+        make_uint2(pack_pair(v.x, v.y), pack_pair(v.z, v.w));
+    if (a.digits.data == nullptr) continue;
+    const int block = head * (kHead / kDigitCols) + d / 32;  // a warp has one block's values
+    put_digits_as<__nv_bfloat16>(record_of(a.digits.data, r, int64_t{heads} * kHead, block), block % 2,
+                                 {v.x, v.y, v.z, v.w}, lane, a.digits.sums);
   }
-  if (a.digits.data == nullptr) return;
-  __syncthreads();
-  put_head_digits<kHead>(a, r, kv_head, heads);
 }
 
 // One block a (query head, row); kSlices groups of threads take the ranges in turn, 4 dimensions a thread.

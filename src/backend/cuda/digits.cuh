@@ -13,7 +13,7 @@ namespace tessera::cuda {
 // Inverses and products, no quotients: a division of floats is a microsecond's tenth, and a norm waits for
 // three.
 __device__ __forceinline__ void put_digits(uint8_t* record, int half, const float (&v)[4], int lane,
-                                           bool with_sums) {
+                                           bool with_sums, bool real = true) {
   uint32_t most = 0;  // bits: the order of floats, NaN above all
 #pragma unroll
   for (int i = 0; i < 4; ++i) most = max(most, __float_as_uint(v[i]) & 0x7FFFFFFFU);
@@ -34,12 +34,12 @@ __device__ __forceinline__ void put_digits(uint8_t* record, int half, const floa
   }
   // Inputs 128 half + 4 lane: block of 32 4 half + lane / 8, quad lane / 4 % 2, lane t lane % 4.
   const int at = (2 * half + lane / 16) * 64 + lane % 4 * 16 + lane / 4 % 4 * 4;
-  *reinterpret_cast<uint32_t*>(record + at) = h;
-  *reinterpret_cast<uint32_t*>(record + kChunkCols + at) = l;
+  if (real) *reinterpret_cast<uint32_t*>(record + at) = h;
+  if (real) *reinterpret_cast<uint32_t*>(record + kChunkCols + at) = l;
 
   auto* sums = reinterpret_cast<DigitSums*>(record + 2 * kChunkCols) + half;
-  if (lane == 0) sums->scale = scale;
-  if (!with_sums) return;
+  if (real && lane == 0) sums->scale = scale;
+  if (!with_sums || !real) return;
   sum += __shfl_xor_sync(0xFFFFFFFFU, sum, 1);
   sum += __shfl_xor_sync(0xFFFFFFFFU, sum, 2);
   if (lane % 4 == 0) sums->sum_16[lane / 4] = __fmul_rn(scale, static_cast<float>(sum));
@@ -59,11 +59,11 @@ __device__ __forceinline__ void put_digits(uint8_t* record, int half, const floa
 // The same of what is kept of v in the type of `To`.
 template <typename To>
 __device__ __forceinline__ void put_digits_as(uint8_t* record, int half, const float (&v)[4], int lane,
-                                              bool with_sums) {
+                                              bool with_sums, bool real = true) {
   float kept[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) kept[i] = static_cast<float>(static_cast<To>(v[i]));
-  put_digits(record, half, kept, lane, with_sums);
+  put_digits(record, half, kept, lane, with_sums, real);
 }
 
 // Where the digits of a row's inputs 128 i … 128 i + 127 go: record and half.

@@ -136,12 +136,12 @@ __global__ void __launch_bounds__(kWarps * 32) matvec(const MatvecArgs a) {
       fetch_chunk(ring_at + next_stage * kChunkBytes, next, row_bytes, second, lane);
       next += kStep;
       if (--next_left == 0) next += unit_bytes - row_bytes, next_left = chunks;
-      if (--left == 1) depend_release();
+      --left;
     }
     next_stage = next_stage + 1 == kStages ? 0 : next_stage + 1;
     copies_commit();
   };
-  if (left <= 1) depend_release();
+  depend_release();
 #pragma unroll
   for (int i = 0; i < kStages; ++i) fetch();
 

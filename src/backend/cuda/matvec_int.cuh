@@ -92,13 +92,13 @@ __global__ void __launch_bounds__(C::warps * 32, 1) matvec_int(const MatvecArgs 
         next_tile = 0;
         next += C::bytes;
         if (--next_left == 0) next += skip, next_left = chunks, ++next_unit;
-        if (--left == 1) depend_release();
+        --left;
       }
     }
     next_slot = next_slot + 1 == kSlots ? 0 : next_slot + 1;
     copies_commit();
   };
-  if (left <= 1) depend_release();
+  depend_release();
 
 #pragma unroll
   for (int i = 0; i < kSlots; ++i) {

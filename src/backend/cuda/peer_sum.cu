@@ -91,7 +91,7 @@ template <typename Out>
 __global__ void __launch_bounds__(kPeerVectors)
     peer_sum_residual_norm_kernel(PeerArgs p, float* x, const float* y, const float* w_post, float scale,
                                   Out* h, const float* w_next, int cols, float eps) {
-  __shared__ float partial[2][32];
+  __shared__ __align__(16) float partial[2][32];
   const int row = blockIdx.x, c = static_cast<int>(threadIdx.x) * 4;
   const bool in = c < cols;
   float post_weight[4], next_weight[4], stream[4] = {}, branch[4] = {};

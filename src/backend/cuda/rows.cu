@@ -9,29 +9,26 @@
 namespace tessera::cuda {
 namespace {
 
-// A row's weights are fetched before the kernel waits for the one before it where a thread holds one vector
-// of a row (decode): they come from memory, evicted by the matrices since the last token.
-constexpr int kMostThreads = 512;  // of a block whose threads hold several vectors
-template <int kParts>
-constexpr int kBlock = kParts == 1 ? 1024 : kMostThreads;
+constexpr int kMostThreads = 512;  // of a block
+constexpr int kFewParts = 2;
 
 // Digits of a row that is stored as Out; its columns c … c + 3 are this thread's. Rows with digits are
 // multiples of 256 wide, so that a warp has 128 columns or none.
 template <typename Out, int kVec>
 __device__ __forceinline__ void put_row_digits(const DigitsOut& digits, int cols, int c,
-                                               const float (&v)[kVec]) {
+                                               const float (&v)[kVec], bool real = true) {
   if constexpr (kVec == 4) {
     if (digits.data == nullptr) return;
     const int block = c / kDigitCols;
     put_digits_as<Out>(record_of(digits.data, blockIdx.x, cols, block), block % 2, v, threadIdx.x % 32,
-                       digits.sums);
+                       digits.sums, real);
   }
 }
 
 template <int kVec, int kParts, typename Out>
-__global__ void __launch_bounds__(kBlock<kParts>)
+__global__ void __launch_bounds__(kMostThreads)
     norm_kernel(Out* y, const float* x, const float* w, int cols, float eps, DigitsOut digits) {
-  __shared__ float partial[32];
+  __shared__ __align__(16) float partial[32];
   depend_release();
   depend_wait();
   const int64_t at = int64_t{blockIdx.x} * cols;
@@ -52,10 +49,10 @@ __global__ void __launch_bounds__(kBlock<kParts>)
 }
 
 template <int kVec, int kParts, typename Out>
-__global__ void __launch_bounds__(kBlock<kParts>)
+__global__ void __launch_bounds__(kMostThreads)
     layer_norm_kernel(Out* y, const float* x, const float* shift, const float* w, const float* bias, int cols,
                       float eps) {
-  __shared__ float partial[2][32];
+  __shared__ __align__(16) float partial[2][32];
   depend_release();
   depend_wait();
   const int64_t at = int64_t{blockIdx.x} * cols;
@@ -85,46 +82,55 @@ __global__ void __launch_bounds__(kBlock<kParts>)
   });
 }
 
-template <int kVec, int kParts, typename Out>
-__global__ void __launch_bounds__(kBlock<kParts>)
+// kFew: rows of decode, whose latency counts. Their weights are fetched before the kernel waits for the one
+// before it: they come from memory, evicted by the matrices since the last token. So do the kernel's own
+// instructions: all of it runs once, on the weights, and stores nothing, then again (a single block lands on
+// any multiprocessor; 0.3 us less).
+template <int kVec, int kParts, bool kFew, typename Out>
+__global__ void __launch_bounds__(kMostThreads)
     residual_norm_kernel(float* x, const float* y, const float* w_post, float scale, Out* h,
                          const float* w_next, int cols, float eps, DigitsOut digits) {
-  __shared__ float partial[2][32];
+  __shared__ __align__(16) float partial[2][32];
   Row<kVec, kParts> stream, branch, post_weight, next_weight;
   depend_release();
-  if constexpr (kParts == 1)
+  if constexpr (kFew)
     stream.each(cols, [&](int p, int c) {
       load<kVec>(post_weight.v[p], w_post + c);
       load<kVec>(next_weight.v[p], w_next + c);
     });
-  depend_wait();
-  const int64_t at = int64_t{blockIdx.x} * cols;
-  float squares = 0;
-  stream.each(cols, [&](int p, int c) {
-    load<kVec>(branch.v[p], y + at + c);
-    load<kVec>(stream.v[p], x + at + c);
-    for (const float e : branch.v[p]) squares += e * e;
-  });
   const float n = static_cast<float>(cols);
-  const float post = 1 / sqrtf(block_sum(squares, partial[0]) / n + eps);
-  squares = 0;
-  stream.each(cols, [&](int p, int c) {
-    if constexpr (kParts > 1) load<kVec>(post_weight.v[p], w_post + c);
-    for (int i = 0; i < kVec; ++i) {
-      const float v = (stream.v[p][i] + branch.v[p][i] * post * post_weight.v[p][i]) * scale;
-      stream.v[p][i] = v;
-      squares += v * v;
-    }
-    store<kVec>(x + at + c, stream.v[p]);
-  });
-  const float next = 1 / sqrtf(block_sum(squares, partial[1]) / n + eps);
-  stream.each(cols, [&](int p, int c) {
-    if constexpr (kParts > 1) load<kVec>(next_weight.v[p], w_next + c);
-    float out[kVec];
-    for (int i = 0; i < kVec; ++i) out[i] = stream.v[p][i] * next * next_weight.v[p][i];
-    store<kVec>(h + at + c, out);
-    put_row_digits<Out>(digits, cols, c, out);
-  });
+  const int64_t at = int64_t{blockIdx.x} * cols;
+#pragma unroll 1
+  for (bool real = !kFew;; real = true) {
+    if (real) depend_wait();
+    const float *branch_in = real ? y + at : w_post, *stream_in = real ? x + at : w_next;
+    float squares = 0;
+    stream.each(cols, [&](int p, int c) {
+      load<kVec>(branch.v[p], branch_in + c);
+      load<kVec>(stream.v[p], stream_in + c);
+      for (const float e : branch.v[p]) squares += e * e;
+    });
+    const float post = 1 / sqrtf(block_sum(squares, partial[0]) / n + eps);
+    squares = 0;
+    stream.each(cols, [&](int p, int c) {
+      if constexpr (!kFew) load<kVec>(post_weight.v[p], w_post + c);
+      for (int i = 0; i < kVec; ++i) {
+        const float v = (stream.v[p][i] + branch.v[p][i] * post * post_weight.v[p][i]) * scale;
+        stream.v[p][i] = v;
+        squares += v * v;
+      }
+      if (real) store<kVec>(x + at + c, stream.v[p]);
+    });
+    const float next = 1 / sqrtf(block_sum(squares, partial[1]) / n + eps);
+    stream.each(cols, [&](int p, int c) {
+      if constexpr (!kFew) load<kVec>(next_weight.v[p], w_next + c);
+      float out[kVec];
+      for (int i = 0; i < kVec; ++i) out[i] = stream.v[p][i] * next * next_weight.v[p][i];
+      if (real) store<kVec>(h + at + c, out);
+      put_row_digits<Out>(digits, cols, c, out, real);
+    });
+    if (real) break;
+  }
 }
 
 __global__ void add_positions_kernel(float* y, const float* table, const int32_t* xy, int cols) {
@@ -174,19 +180,18 @@ __global__ void widen_kernel(float* to, const __nv_bfloat16* from, int64_t count
   if (i < count) to[i] = __bfloat162float(from[i]);
 }
 
-// f<kVec, kParts, Out>(threads). One vector a thread while there are few rows (the row's latency counts),
-// else more in flight in each thread.
+// f<kVec, kParts, kFew, Out>(threads).
 template <int kVec, typename Out, typename F>
 void for_parts(int64_t rows, int64_t vectors, const F& f) {
   const auto threads = [vectors](int64_t parts, int64_t least) {
     return static_cast<int>((std::max(least, (vectors + parts - 1) / parts) + 31) / 32 * 32);
   };
-  if (rows <= 32 && vectors <= 1024)
-    f.template operator()<kVec, 1, Out>(threads(1, 32));
+  if (rows <= 32 && vectors <= kFewParts * kMostThreads)
+    f.template operator()<kVec, kFewParts, true, Out>(threads(kFewParts, 32));
   else if (vectors <= 4 * kMostThreads)
-    f.template operator()<kVec, 4, Out>(threads(4, 256));
+    f.template operator()<kVec, 4, false, Out>(threads(4, 256));
   else
-    f.template operator()<kVec, 8, Out>(threads(8, 256));
+    f.template operator()<kVec, 8, false, Out>(threads(8, 256));
 }
 
 template <typename F>
@@ -202,7 +207,7 @@ void for_row(const Tensor& out, int64_t rows, const F& f) {
 }  // namespace
 
 void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, DigitsOut digits) {
-  for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+  for_row(y, x.rows, [&]<int kVec, int kParts, bool kFew, typename Out>(int threads) {
     launch(device, norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, static_cast<Out*>(y.data),
            x.f32(), w, static_cast<int>(x.cols), eps, digits);
   });
@@ -210,7 +215,7 @@ void norm(const Device& device, Tensor y, Tensor x, const float* w, float eps, D
 
 void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, const float* w,
                 const float* bias, float eps) {
-  for_row(y, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
+  for_row(y, x.rows, [&]<int kVec, int kParts, bool kFew, typename Out>(int threads) {
     launch(device, layer_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0,
            static_cast<Out*>(y.data), x.f32(), shift, w, bias, static_cast<int>(x.cols), eps);
   });
@@ -218,9 +223,9 @@ void layer_norm(const Device& device, Tensor y, Tensor x, const float* shift, co
 
 void residual_norm(const Device& device, Tensor x, Tensor y, const float* w_post, float scale, Tensor h,
                    const float* w_next, float eps, DigitsOut digits) {
-  for_row(h, x.rows, [&]<int kVec, int kParts, typename Out>(int threads) {
-    launch(device, residual_norm_kernel<kVec, kParts, Out>, dim3(x.rows), dim3(threads), 0, x.f32(), y.f32(),
-           w_post, scale, static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps, digits);
+  for_row(h, x.rows, [&]<int kVec, int kParts, bool kFew, typename Out>(int threads) {
+    launch(device, residual_norm_kernel<kVec, kParts, kFew, Out>, dim3(x.rows), dim3(threads), 0, x.f32(),
+           y.f32(), w_post, scale, static_cast<Out*>(h.data), w_next, static_cast<int>(x.cols), eps, digits);
   });
 }
 
