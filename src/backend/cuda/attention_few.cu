@@ -2,9 +2,9 @@
 //
 // One block a (range of keys, KV head, row): all query heads of the KV head (up to 16) are the 16 rows of the
 // tensor core's A, so K and V are read once for them. A block writes its largest score, sum and weighted sum
-// of V; these are added up in ascending order of keys: by the block that ends last where a KV head has few
-// query heads, else by merge_kernel, which spreads over the card. The grid is that of the longest context;
-// blocks without keys end at once, so a recorded launch serves every length.
+// of V; these are added up in an order that the number of ranges sets: by the block that ends last where a KV
+// head has few query heads, else by merge_kernel, which spreads over the card. The grid is that of the
+// longest context; blocks without keys end at once, so a recorded launch serves every length.
 #include <algorithm>
 #include <cfloat>
 
@@ -22,6 +22,8 @@ constexpr int kLeastKeys = 64;  // of a range: fewer would cost more in the merg
 constexpr int kMaxRows = 8, kHeads = 16;
 constexpr int64_t kDoneBytes = 4096;  // the same for all shapes, which share the memory
 constexpr int kMergeHeads = 4;        // query heads of a KV head that one block merges in about a microsecond
+constexpr int kMaxSplits = 256;
+constexpr int kInFlight = 9;  // ranges whose sums a warp asks for at once: half of a full window's 17
 constexpr float kLog2e = 1.4426950408889634F;
 
 // Ranges of equal length, whole tiles, that begin at KV block edges.
@@ -67,9 +69,97 @@ __device__ __forceinline__ void put_head_digits(const FewArgs& a, int r, int kv_
   }
 }
 
-// kKeys: of a tile.
+struct MergeMemory {  // shared
+  float4 sum[kWarps][32];
+  float weight[kWarps][kMaxSplits];
+};
+
+// weight[s]: by what the sums of range s count in y. By one warp.
+__device__ __forceinline__ void weigh_ranges(float* weight, const float2* stats, int count, int lane) {
+  float high = -FLT_MAX, all = 0;
+  for (int s = lane; s < count; s += 32) high = fmaxf(high, __ldcg(stats + int64_t{s} * kHeads).x);
+#pragma unroll
+  for (int o = 16; o > 0; o /= 2) high = fmaxf(high, __shfl_xor_sync(~0U, high, o));
+  for (int s = lane; s < count; s += 32) {
+    const float2 stat = __ldcg(stats + int64_t{s} * kHeads);
+    const float of = power_of_2((stat.x - high) * kLog2e);
+    weight[s] = of;
+    all += stat.y * of;
+  }
+#pragma unroll
+  for (int o = 16; o > 0; o /= 2) all += __shfl_xor_sync(~0U, all, o);
+  const float inverse = 1 / all;
+  for (int s = lane; s < count; s += 32) weight[s] *= inverse;
+  __syncwarp();
+}
+
+// y of row r, kDigitCols dimensions a unit, units first … first + units - 1 of the query heads of a KV head.
+// Warps beyond the number of units share out the ranges of one. By the whole block.
+template <int kHead>
+__device__ __forceinline__ void merge(const FewArgs& a, int r, int kv_head, int kv_heads, int splits,
+                                      int count, int first, int units, MergeMemory& memory) {
+  constexpr int kUnits = kHead / kDigitCols;  // of a query head
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int slices = max(1, kWarps / units), slice = warp % slices;
+  const int64_t part = (int64_t{r} * kv_heads + kv_head) * splits;
+  for (int u = first; u < first + units; u += kWarps / slices) {
+    const int unit = u + warp / slices, g = unit / kUnits;
+    const bool in = unit < first + units;
+    if (in) {
+      const float* sums = a.sums + (part * kHeads + g) * kHead + unit % kUnits * kDigitCols + lane * 4;
+      float4 v[kInFlight], sum = make_float4(0, 0, 0, 0);
+      const auto ask = [&](int s) {
+#pragma unroll
+        for (int i = 0; i < kInFlight; ++i)
+          if (const int at = s + i * slices; at < count)
+            v[i] = __ldcg(reinterpret_cast<const float4*>(sums + int64_t{at} * kHeads * kHead));
+      };
+      ask(slice);
+      weigh_ranges(memory.weight[warp], a.stats + part * kHeads + g, count, lane);
+      for (int s = slice; s < count;) {
+#pragma unroll
+        for (int i = 0; i < kInFlight; ++i)
+          if (const int at = s + i * slices; at < count) {
+            const float weight = memory.weight[warp][at];
+            sum.x += v[i].x * weight, sum.y += v[i].y * weight;
+            sum.z += v[i].z * weight, sum.w += v[i].w * weight;
+          }
+        s += kInFlight * slices;
+        ask(s);
+      }
+      memory.sum[warp][lane] = sum;
+    }
+    __syncthreads();
+    if (in && slice == 0) {
+      float4 y = memory.sum[warp][lane];
+      for (int i = 1; i < slices; ++i) {
+        const float4 v = memory.sum[warp + i][lane];
+        y.x += v.x, y.y += v.y, y.z += v.z, y.w += v.w;
+      }
+      const int block = kv_head * a.group * kUnits + unit;
+      const int64_t cols = int64_t{kv_heads} * a.group * kHead;
+      reinterpret_cast<uint2*>(a.y + r * cols + block * kDigitCols)[lane] =
+          make_uint2(pack_pair(y.x, y.y), pack_pair(y.z, y.w));
+      if (a.digits.data != nullptr)
+        put_digits_as<__nv_bfloat16>(record_of(a.digits.data, r, cols, block), block % 2,
+                                     {y.x, y.y, y.z, y.w}, lane, a.digits.sums);
+    }
+  }
+}
+
+// Adds 1 to *count and returns what was there. By one thread between two barriers, which make it order what
+// all threads of the blocks that count here write before it and read after it (PTX: causality order).
+__device__ __forceinline__ int count_in(int* count) {
+  int before;
+  asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(count) : "memory");
+  return before;
+}
+
+// kKeys: of a tile. Two blocks of 256 dimensions a multiprocessor: a full window is 17 ranges, for the 12B's
+// 8 KV heads 136 blocks on 132 multiprocessors.
 template <int kHead, int kKeys, int kStages>
-__global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, KvView<__nv_bfloat16> kv) {
+__global__ void __launch_bounds__(32 * kWarps, kHead == 256 ? 2 : 1)
+    attend_few_kernel(FewArgs a, KvView<__nv_bfloat16> kv) {
   using Rows = Tile<kHead>;
   constexpr int kTileBytes = kKeys * Rows::kRowBytes, kDims = kHead / kWarps;
   // Warps share out a tile's scores by 8 keys, and what warps are left by parts of a head's dimensions.
@@ -222,95 +312,30 @@ __global__ void __launch_bounds__(32 * kWarps, 1) attend_few_kernel(FewArgs a, K
   if (ranges.count == 1 || a.done == nullptr) return;
 
   __shared__ bool is_last;
-  __threadfence();
   __syncthreads();
-  int* done = a.done + r * kv.kv_heads + kv_head;
   if (tid == 0) {
-    is_last = atomicAdd(done, 1) == ranges.count - 1;
+    int* done = a.done + r * kv.kv_heads + kv_head;
+    is_last = count_in(done) == ranges.count - 1;
     if (is_last) *done = 0;
   }
   __syncthreads();
-  if (!is_last) return;
-  __threadfence();
-  const int64_t part0 = (int64_t{r} * kv.kv_heads + kv_head) * splits;
-  for (int i = tid; i < a.group * (kHead / 4); i += 32 * kWarps) {
-    const int g = i / (kHead / 4), d = i % (kHead / 4);
-    float high = -FLT_MAX;
-    for (int s = 0; s < ranges.count; ++s) high = fmaxf(high, __ldcg(&a.stats[(part0 + s) * kHeads + g]).x);
-    float all = 0;
-    float4 v = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-    for (int s = 0; s < ranges.count; ++s) {
-      const float2 stat = __ldcg(&a.stats[(part0 + s) * kHeads + g]);
-      const float4 u =
-          __ldcg(reinterpret_cast<const float4*>(a.sums + ((part0 + s) * kHeads + g) * kHead) + d);
-      const float weight = power_of_2((stat.x - high) * kLog2e);
-      all += stat.y * weight;
-      v.x += u.x * weight, v.y += u.y * weight, v.z += u.z * weight, v.w += u.w * weight;
-    }
-    const int head = kv_head * a.group + g;
-    const float inverse = 1 / all;
-    v.x *= inverse, v.y *= inverse, v.z *= inverse, v.w *= inverse;
-    reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + head) * kHead)[d] =
-        make_uint2(pack_pair(v.x, v.y), pack_pair(v.z, v.w));
-    if (a.digits.data == nullptr) continue;
-    const int block = head * (kHead / kDigitCols) + d / 32;  // a warp has one block's values
-    put_digits_as<__nv_bfloat16>(record_of(a.digits.data, r, int64_t{heads} * kHead, block), block % 2,
-                                 {v.x, v.y, v.z, v.w}, lane, a.digits.sums);
-  }
+  if (is_last)
+    merge<kHead>(a, r, kv_head, kv.kv_heads, splits, ranges.count, 0, a.group * (kHead / kDigitCols),
+                 *reinterpret_cast<MergeMemory*>(shared));
 }
 
-// One block a (query head, row); kSlices groups of threads take the ranges in turn, 4 dimensions a thread.
-constexpr int kSlices = 4, kMaxSplits = 256;
-
+// One block a (kDigitCols dimensions, row).
 template <int kHead>
-__global__ void __launch_bounds__(kHead / 4 * kSlices) merge_kernel(FewArgs a, int splits) {
-  __shared__ float weight[kMaxSplits];
-  __shared__ float4 partial[kSlices][kHead / 4];
+__global__ void __launch_bounds__(32 * kWarps) merge_kernel(FewArgs a, int kv_heads, int splits) {
+  __shared__ MergeMemory memory;
   depend_release();
-  const int head = blockIdx.x, heads = gridDim.x, r = blockIdx.y, tid = threadIdx.x;
+  const int unit = blockIdx.x, r = blockIdx.y, of_group = a.group * (kHead / kDigitCols);
   const int position = a.position[r];
   const Ranges ranges(first_visible(a.window, position), last_visible(a.window, position, a.span_end[r]),
                       splits);
   depend_wait();
-  if (ranges.count == 1) return;
-  const int64_t part = (int64_t{r} * (heads / a.group) + head / a.group) * splits;
-  const int g = head % a.group;
-  if (tid < 32) {
-    float high = -FLT_MAX, all = 0;
-    for (int s = tid; s < ranges.count; s += 32) high = fmaxf(high, a.stats[(part + s) * kHeads + g].x);
-#pragma unroll
-    for (int o = 16; o > 0; o /= 2) high = fmaxf(high, __shfl_xor_sync(~0U, high, o));
-    for (int s = tid; s < ranges.count; s += 32) {
-      const float2 stat = a.stats[(part + s) * kHeads + g];
-      weight[s] = power_of_2((stat.x - high) * kLog2e);
-      all += stat.y * weight[s];
-    }
-#pragma unroll
-    for (int o = 16; o > 0; o /= 2) all += __shfl_xor_sync(~0U, all, o);
-    for (int s = tid; s < ranges.count; s += 32) weight[s] /= all;
-  }
-  __syncthreads();
-  const int slice = tid / (kHead / 4), d = tid % (kHead / 4);
-  float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 8
-  for (int s = slice; s < ranges.count; s += kSlices) {
-    const float4 v = reinterpret_cast<const float4*>(a.sums + ((part + s) * kHeads + g) * kHead)[d];
-    sum.x += v.x * weight[s], sum.y += v.y * weight[s], sum.z += v.z * weight[s], sum.w += v.w * weight[s];
-  }
-  partial[slice][d] = sum;
-  __syncthreads();
-  if (slice != 0) return;
-  for (int i = 1; i < kSlices; ++i) {
-    const float4 v = partial[i][d];
-    sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
-  }
-  reinterpret_cast<uint2*>(a.y + (int64_t{r} * heads + head) * kHead)[d] =
-      make_uint2(pack_pair(sum.x, sum.y), pack_pair(sum.z, sum.w));
-  if (a.digits.data == nullptr) return;
-  const int block = head * (kHead / kDigitCols) + d / 32;
-  put_digits_as<__nv_bfloat16>(record_of(a.digits.data, r, int64_t{heads} * kHead, block), block % 2,
-                               {sum.x, sum.y, sum.z, sum.w}, d % 32, a.digits.sums);
+  if (ranges.count > 1)
+    merge<kHead>(a, r, unit / of_group, kv_heads, splits, ranges.count, unit % of_group, 1, memory);
 }
 
 // Enough ranges to give every multiprocessor one; a sliding layer has no more keys than its window and a
@@ -329,7 +354,8 @@ void launch_few(const Device& device, const FewArgs& args, const KvView<__nv_bfl
   launch(device, attend_few_kernel<kHead, kKeys, kStages>, dim3(splits, s.kv_heads, rows), dim3(32 * kWarps),
          kShared, args, kv);
   if (args.done == nullptr)
-    launch(device, merge_kernel<kHead>, dim3(s.q_heads, rows), dim3(kHead / 4 * kSlices), 0, args, splits);
+    launch(device, merge_kernel<kHead>, dim3(s.q_heads * (kHead / kDigitCols), rows), dim3(32 * kWarps), 0,
+           args, static_cast<int>(s.kv_heads), splits);
 }
 
 int64_t stats_bytes(const Device& device, const HeadShape& s) {
